@@ -1,0 +1,86 @@
+# Everything runs in .venv. `make` alone lists the targets; `make check` is what CI runs.
+BIN := .venv/bin
+PYTHON ?= python3
+LINKS := build/links
+PROTOS := protos/palimpsest/v1
+PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
+
+.PHONY: help setup demo test lint types gen gen-check breaking check bench package image size links clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: .venv/stamp ## Install everything into .venv (again only when the pins change)
+
+# The constraints keep pip from choosing another build of torch than the pinned one.
+.venv/stamp: pyproject.toml setup.py constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt setuptools
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[serve,dev]'
+	touch $@
+
+demo: setup ## Start the server, stream three prompts with live canvases, print latencies
+	$(BIN)/palimpsest demo
+
+test: setup ## Run the tests
+	$(BIN)/pytest -q
+
+lint: setup links ## Style, import arrows, contract, Dockerfile
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	cd $(LINKS) && $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml --no-cache --no-logo
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/hadolint Dockerfile
+
+types: setup links ## Check types
+	$(BIN)/basedpyright
+
+# Tools that do not follow the editable install see the folders as one package here.
+links:
+	@rm -rf $(LINKS) && mkdir -p $(LINKS)
+	@cp -rs $(CURDIR)/clients/python $(LINKS)/palimpsest
+	@cp -rs $(CURDIR)/engine $(CURDIR)/kernels $(CURDIR)/server $(LINKS)/palimpsest/
+	@cp -rs $(CURDIR)/$(PROTOS) $(LINKS)/palimpsest/v1
+
+# Generated with the oldest tools whose code we want to support; they need an environment of their
+# own, as the runtimes in .venv are newer.
+.venv/gen/stamp: protos/requirements.txt | setup
+	$(PYTHON) -m venv .venv/gen
+	.venv/gen/bin/pip install -q -r protos/requirements.txt
+	touch $@
+
+define generate
+$(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)/*.proto
+$(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet,generate_concrete_servicer_stubs:$(1) $(PROTOS)/service.proto
+endef
+
+gen: .venv/gen/stamp ## Generate the Python code of the contract
+	$(call generate,protos)
+
+gen-check: .venv/gen/stamp ## Fail if the committed code is not what `make gen` writes
+	rm -rf build/gen && mkdir -p build/gen
+	$(call generate,build/gen)
+	diff -r -x '*.proto' -x __init__.py -x __pycache__ build/gen/palimpsest protos/palimpsest
+
+breaking: setup ## Compare the contract with the last release
+	@tag=$$(git describe --tags --abbrev=0 2>/dev/null) || { echo "no release to compare with"; exit 0; }; \
+	$(BIN)/buf breaking protos --against ".git#tag=$$tag,subdir=protos"
+
+check: setup lint types gen-check breaking test ## All of the above; what CI runs
+
+bench: setup ## Compare the speed of a denoising step with transformers
+	$(BIN)/python -m palimpsest.engine.bench
+
+package: setup ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build --no-isolation
+
+image: ## Build the container image
+	docker build -t palimpsest .
+
+size: ## Print the longest files
+	@git ls-files -co --exclude-standard '*.py' | grep -v _pb2 | xargs wc -l | sort -rn | head -16
+
+clean: ## Remove what was built, but not .venv
+	rm -rf build dist *.egg-info
