@@ -1,0 +1,82 @@
+"""All that the server may know of the engine: errors, messages, options, channel and text codec.
+
+Importing this loads no torch.
+"""
+
+from palimpsest.engine.channel import AsyncChannel, ChannelClosed
+from palimpsest.engine.checkpoint import checkpoint_folder, served_name
+from palimpsest.engine.errors import (
+    CheckpointError,
+    DoesNotFit,
+    EngineError,
+    EngineStopped,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    Unsupported,
+)
+from palimpsest.engine.messages import (
+    MAX_OUTPUT_TOKENS,
+    Cancel,
+    Command,
+    Committed,
+    Draft,
+    Encoded,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Frame,
+    LoadFailed,
+    Loading,
+    ModelInfo,
+    Ready,
+    RequestEvent,
+    Sampling,
+    Stepped,
+    Stop,
+    Submit,
+    Usage,
+)
+from palimpsest.engine.options import BUNDLED, EngineOptions
+from palimpsest.engine.text import Detokenizer, TextCodec
+
+__all__ = [
+    "BUNDLED",
+    "MAX_OUTPUT_TOKENS",
+    "AsyncChannel",
+    "Cancel",
+    "ChannelClosed",
+    "CheckpointError",
+    "Command",
+    "Committed",
+    "Detokenizer",
+    "DoesNotFit",
+    "Draft",
+    "Encoded",
+    "EngineError",
+    "EngineOptions",
+    "EngineStopped",
+    "Event",
+    "Failed",
+    "FinishReason",
+    "Finished",
+    "Frame",
+    "InvalidRequest",
+    "LoadFailed",
+    "Loading",
+    "ModelInfo",
+    "ModelNotFound",
+    "Overloaded",
+    "Ready",
+    "RequestEvent",
+    "Sampling",
+    "Stepped",
+    "Stop",
+    "Submit",
+    "TextCodec",
+    "Unsupported",
+    "Usage",
+    "checkpoint_folder",
+    "served_name",
+]

@@ -1,0 +1,111 @@
+"""Segments: the unit the model runs. A pass is any mixture of prefills, commits and canvases.
+
+A segment is a range of tokens of one sequence, causal (it writes the keys and values that stay) or
+bidirectional (a canvas: it sees the prefix and itself and leaves nothing behind).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from palimpsest.engine.cache import SequenceCache
+from palimpsest.engine.config import LayerConfig
+from palimpsest.engine.model import DiffusionGemma, Rows
+from palimpsest.engine.shapes import Hidden, Keys, Queries, SoftEmbedding, TokenIds
+from palimpsest.kernels.attention import attention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Tokens at absolute positions `start` onwards; segments of one sequence come in order."""
+
+    cache: SequenceCache
+    token_ids: TokenIds
+    start: int
+    causal: bool
+    soft_embedding: SoftEmbedding | None = None
+    """Self-conditioning of a canvas; None at its first step and for causal segments."""
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.token_ids)
+
+
+def run_segments(model: DiffusionGemma, segments: list[Segment]) -> list[Hidden]:
+    """Final hidden states of each segment, after one pass over all of them."""
+    for segment in segments:
+        segment.cache.reserve(segment.end)
+    lengths = [len(segment.token_ids) for segment in segments]
+    device = segments[0].token_ids.device
+    canvas = torch.tensor([not segment.causal for segment in segments], device=device)
+    rows = Rows(
+        token_ids=torch.cat([segment.token_ids for segment in segments]),
+        positions=torch.cat([torch.arange(s.start, s.end, device=device) for s in segments]),
+        on_canvas=canvas.repeat_interleave(torch.tensor(lengths, device=device)),
+        soft_embedding=_soft_embeddings(model, segments),
+    )
+    return list(model(rows, SegmentAttention(segments)).split(lengths))
+
+
+def _soft_embeddings(model: DiffusionGemma, segments: list[Segment]) -> Tensor | None:
+    canvases = [segment for segment in segments if not segment.causal]
+    if all(segment.soft_embedding is None for segment in canvases):
+        return None
+    weight = model.embed_tokens.weight
+    return torch.cat(
+        [
+            weight.new_zeros(len(s.token_ids), weight.shape[1])
+            if s.soft_embedding is None
+            else s.soft_embedding
+            for s in canvases
+        ]
+    )
+
+
+class SegmentAttention:
+    """Attention of one pass, segment by segment, over each sequence's own cache."""
+
+    def __init__(self, segments: list[Segment]) -> None:
+        self.segments = segments
+        self.lengths = [len(segment.token_ids) for segment in segments]
+        self.masks: dict[tuple[int, int | None], Tensor] = {}
+
+    def __call__(self, layer: LayerConfig, *, query: Queries, key: Keys, value: Keys) -> Queries:
+        parts = zip(*(rows.split(self.lengths) for rows in (query, key, value)), strict=True)
+        return torch.cat([self._attend(i, layer, *part) for i, part in enumerate(parts)])
+
+    def _attend(
+        self, index: int, layer: LayerConfig, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        segment = self.segments[index]
+        segment.cache.write(layer.index, segment.start, key, value)
+        first = _first_key(segment, layer)
+        keys, values = segment.cache.read(layer.index, first, segment.end)
+        mask = self._causal_mask(index, layer, first) if segment.causal else None
+        return attention(query=query, key=keys, value=values, mask=mask)
+
+    def _causal_mask(self, index: int, layer: LayerConfig, first: int) -> Tensor:
+        """Made once per segment and window, used by every layer of that kind."""
+        name = (index, layer.window)
+        if name not in self.masks:
+            segment = self.segments[index]
+            device = segment.token_ids.device
+            queries = torch.arange(segment.start, segment.end, device=device)
+            distance = queries[:, None] - torch.arange(first, segment.end, device=device)
+            seen = distance >= 0
+            self.masks[name] = seen if layer.window is None else seen & (distance < layer.window)
+        return self.masks[name]
+
+
+def _first_key(segment: Segment, layer: LayerConfig) -> int:
+    """The first position any query of the segment can see.
+
+    All queries of a canvas see the same last window - 1 positions before it, as in the reference; a
+    causal query sees `window` keys with itself, so the first one sees equally far back.
+    """
+    if layer.canvas_window is None:
+        return 0
+    return max(0, segment.start - layer.canvas_window)

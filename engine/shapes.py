@@ -1,0 +1,19 @@
+"""Names for shapes of tensors. T rows of one pass · H hidden size · C canvas length."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Hidden = Float[Tensor, "T H"]
+SoftEmbedding = Float[Tensor, "rows H"]
+TokenIds = Int[Tensor, " T"]
+Positions = Int[Tensor, " T"]
+RowMask = Bool[Tensor, " T"]
+Queries = Float[Tensor, "T N D"]
+Keys = Float[Tensor, "T G D"]
+Rotation = Float[Tensor, "T D"]
+Canvas = Int[Tensor, " C"]
+PerPosition = Float[Tensor, " C"]
+PositionMask = Bool[Tensor, " C"]
+Logits = Float[Tensor, "rows V"]

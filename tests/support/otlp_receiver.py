@@ -1,0 +1,84 @@
+"""A real OTLP receiver that keeps the spans it is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from palimpsest.server import tracing
+
+WAIT_S = 60.0
+
+
+class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps every span it is sent."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.services: set[str] = set()
+        self._arrived = threading.Condition()
+
+    def Export(
+        self, request: trace_service_pb2.ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> trace_service_pb2.ExportTraceServiceResponse:
+        with self._arrived:
+            for resource_spans in request.resource_spans:
+                self.services |= {
+                    attribute.value.string_value
+                    for attribute in resource_spans.resource.attributes
+                    if attribute.key == "service.name"
+                }
+                for scope_spans in resource_spans.scope_spans:
+                    self.spans += scope_spans.spans
+            self._arrived.notify_all()
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def request_span(self, request_id: str) -> Span:
+        """The root span of a request, once it has arrived."""
+
+        def found() -> list[Span]:
+            return [
+                span
+                for span in self.spans
+                if attributes(span).get(tracing.GEN_AI_RESPONSE_ID) == request_id
+            ]
+
+        with self._arrived:
+            assert self._arrived.wait_for(found, WAIT_S)
+            return found()[0]
+
+    def children(self, parent: Span) -> list[Span]:
+        """In order of their start; those of an ended request have all arrived with it or before."""
+        with self._arrived:
+            spans = [span for span in self.spans if span.parent_span_id == parent.span_id]
+        return sorted(spans, key=lambda span: span.start_time_unix_nano)
+
+
+def attributes(span: Span) -> dict[str, Any]:
+    values = {}
+    for attribute in span.attributes:
+        kind = attribute.value.WhichOneof("value")
+        assert kind is not None
+        values[attribute.key] = getattr(attribute.value, kind)
+    return values
+
+
+@contextlib.contextmanager
+def receiving() -> Iterator[tuple[Receiver, str]]:
+    """A receiver and the endpoint to send to."""
+    receiver = Receiver()
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield receiver, f"http://127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()

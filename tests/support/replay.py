@@ -1,0 +1,96 @@
+"""Runs the engine on the reference's own random draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.messages import (
+    Command,
+    Committed,
+    Event,
+    Failed,
+    Finished,
+    Sampling,
+    Stepped,
+    Submit,
+)
+from palimpsest.engine.noise import Noise
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedNoise:
+    """Draws from torch's default generator in the order of the reference.
+
+    Its `torch.multinomial` of one token is argmax(p / q) with q from one `exponential_`.
+    """
+
+    length: int
+    vocabulary_size: int
+
+    def initial_canvas(self) -> Tensor:
+        return torch.randint(0, self.vocabulary_size, (self.length,))
+
+    def draw(self, probabilities: Tensor, step: int) -> Tensor:
+        return (probabilities / torch.empty_like(probabilities).exponential_(1)).argmax(-1)
+
+    def renoise(self, step: int) -> Tensor:
+        return torch.randint(0, self.vocabulary_size, (self.length,))
+
+
+def replayed_noise(model: LoadedModel) -> ReplayedNoise:
+    return ReplayedNoise(model.limits.canvas_length, model.network.config.vocabulary_size)
+
+
+def replay(
+    model: LoadedModel, prompt: list[int], sampling: Sampling, *, seed: int
+) -> Iterable[Event]:
+    """All events of one request that draws as the reference does from this seed on."""
+
+    def noise_for(request: Submit, canvas_index: int) -> Noise:
+        return replayed_noise(model)
+
+    torch.manual_seed(seed)
+    return run(Engine(model, noise_for=noise_for), [submit(prompt, sampling)])
+
+
+def random_prompt(length: int, seed: int = 0) -> list[int]:
+    """Ordinary tokens of a vocabulary of 512, after `<bos>`."""
+    generator = torch.Generator().manual_seed(seed)
+    return [2, *torch.randint(110, 500, (length - 1,), generator=generator).tolist()]
+
+
+def submit(
+    prompt: list[int], sampling: Sampling, *, request_id: int = 1, drafts: bool = True
+) -> Submit:
+    return Submit(request_id=request_id, prompt_ids=tuple(prompt), sampling=sampling, drafts=drafts)
+
+
+def run(engine: Engine, commands: list[Command]) -> list[Event]:
+    """All events until the engine has nothing left to do."""
+    events = list(engine.step(commands))
+    while engine.busy:
+        events += engine.step([])
+    return events
+
+
+def answer(events: Iterable[Event]) -> list[int]:
+    """Tokens of the only request."""
+    return [token for event in events if isinstance(event, Committed) for token in event.token_ids]
+
+
+def drafts(events: Iterable[Event]) -> list[list[int]]:
+    """The argmax canvas of every step."""
+    steps = [event for event in events if isinstance(event, Stepped)]
+    return [list(step.draft.token_ids) for step in steps if step.draft is not None]
+
+
+def ending(events: Iterable[Event]) -> Finished:
+    """How the only request ended."""
+    last = list(events)[-1]
+    assert isinstance(last, Finished), last if isinstance(last, Failed) else "not finished"
+    return last

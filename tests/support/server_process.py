@@ -1,0 +1,79 @@
+"""A real server of the bundled model, as a process of its own on a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
+
+MODEL = "bundled"
+EXIT_S = 30.0
+COMMAND = (sys.executable, "-m", "palimpsest.server", "--port", "0", "--threads", "1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerProcess:
+    """A server that answers requests."""
+
+    process: subprocess.Popen[str]
+    address: str
+    log_path: Path
+    channel: grpc.Channel
+
+    @property
+    def stub(self) -> DiffusionServiceStub:
+        return DiffusionServiceStub(self.channel)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def engine_pids(self) -> list[int]:
+        """All child processes."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+    def stop(self) -> int:
+        """Close its standard input and wait; the exit code."""
+        self.channel.close()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait(EXIT_S)
+
+
+Start = Callable[..., ServerProcess]
+"""Takes what `start_server` takes after the path of the log."""
+
+
+def start_server(
+    log_path: Path, *flags: str, environment: Mapping[str, str] | None = None
+) -> ServerProcess:
+    """Returns once requests are answered."""
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            [*COMMAND, "--model", MODEL, "--ready-json", "--exit-with-stdin", *flags],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            process_group=0,
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, log_path.read_text()
+    address = json.loads(line)["address"]
+    # Small windows, as our own client has them: a reader that does not read is noticed soon.
+    options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4_096))
+    channel = grpc.insecure_channel(address, options)
+    return ServerProcess(process=process, address=address, log_path=log_path, channel=channel)
