@@ -1,0 +1,47 @@
+"""Writes a trained network as a checkpoint in the published layout: BF16 safetensors and the files
+beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from palimpsest.engine.training import tokenizer
+from palimpsest.engine.weights import DECODER, ENCODER
+
+GENERATION = {
+    "max_new_tokens": 256,
+    "max_denoising_steps": 48,
+    "t_max": 0.8,
+    "t_min": 0.4,
+    "confidence_threshold": 0.005,
+    "stability_threshold": 1,
+    "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
+    "eos_token_id": [1, 106, 50],
+    "pad_token_id": 0,
+}
+
+
+def export(weights: dict[str, torch.Tensor], config: Path, folder: Path) -> None:
+    """Fills `folder` with a checkpoint; `config` is the config.json that the weights were trained
+    with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {_published(name): tensor.to(torch.bfloat16) for name, tensor in weights.items()}
+    tensors = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_bytes(config.read_bytes())
+    text = json.dumps(GENERATION, indent=2) + "\n"
+    (folder / "generation_config.json").write_text(text, encoding="utf-8")
+    template = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
+    tokenizer.save(folder, template)
+
+
+def _published(name: str) -> str:
+    if name.endswith("encoder_layer_scalar"):
+        return ENCODER + name.replace("encoder_layer_scalar", "layer_scalar")
+    return DECODER + name
