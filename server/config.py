@@ -1,0 +1,201 @@
+"""The command line of `palimpsest serve`: flags, their bounds and what they mean.
+
+Flags carry vLLM's names where they mean the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
+
+from palimpsest.engine.api import BUNDLED, EngineOptions
+
+USAGE_ERROR = 2
+"""Exit code for flags and checkpoints that cannot be served."""
+
+EXAMPLES = """\
+examples:
+  palimpsest serve
+      the bundled model on 127.0.0.1:50051
+  palimpsest serve --model /models/diffusiongemma --host 0.0.0.0 --port 50051
+      a checkpoint folder, reachable from other machines
+  palimpsest serve --max-model-len 8192 --gpu-memory-utilization 0.8 --device cuda:1
+      a smaller context on the second GPU, leaving a fifth of its memory free
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 palimpsest serve
+      with traces, sent to a collector or Jaeger
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Everything an operator chose. Raises ValueError naming the flag, its value and its bound."""
+
+    engine: EngineOptions
+    host: str
+    port: int
+    """0 picks a free one."""
+    max_queue: int
+    """Requests that may wait while others run."""
+    max_request_seconds: float
+    """No request runs longer, whatever deadline its caller set."""
+    shutdown_timeout: float
+    """Seconds that running requests are given to end after SIGTERM."""
+    otlp_traces_endpoint: str | None
+    ready_json: bool
+    exit_with_stdin: bool
+
+    def __post_init__(self) -> None:
+        if not self.host:
+            raise ValueError("--host: '' is not an address")
+        _within("--port", self.port, 0, 65_535)
+        _within("--max-queue", self.max_queue, 0, 100_000)
+        _within("--max-request-seconds", self.max_request_seconds, 0.001, 86_400)
+        _within("--shutdown-timeout", self.shutdown_timeout, 0, 86_400)
+
+
+def parse(arguments: Sequence[str] | None = None) -> ServerConfig:
+    """What `arguments` describe; exits with code 2 and one line if that cannot be."""
+    parser = _parser()
+    flags = vars(parser.parse_args(arguments))
+    engine_flags = {field.name: flags.pop(field.name) for field in fields(EngineOptions)}
+    try:
+        return ServerConfig(engine=EngineOptions(**engine_flags), **flags)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def wants_traces(environment: Mapping[str, str], endpoint: str | None) -> bool:
+    """Whether traces were asked for, by flag or by OpenTelemetry's variables.
+
+    Raises ValueError for an exporter or protocol other than OTLP over gRPC.
+    """
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "")
+    if exporter not in ("", "otlp", "none"):
+        raise ValueError(f"OTEL_TRACES_EXPORTER: {exporter!r} is not otlp or none")
+    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get(
+        "OTEL_EXPORTER_OTLP_PROTOCOL"
+    )
+    wanted = exporter == "otlp" or (
+        exporter == ""
+        and bool(
+            endpoint
+            or environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+            or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        )
+    )
+    if wanted and protocol not in (None, "grpc"):
+        raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not grpc")
+    return wanted
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, instead of after a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="palimpsest serve",
+        description="Serve a text-diffusion model over gRPC.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    model = parser.add_argument_group("model")
+    for flag, settings in _MODEL_FLAGS.items():
+        model.add_argument(flag, **settings)
+    server = parser.add_argument_group("server")
+    for flag, settings in _SERVER_FLAGS.items():
+        server.add_argument(flag, **settings)
+    return parser
+
+
+def _within(flag: str, value: float, low: float, high: float) -> None:
+    if math.isnan(value) or not low <= value <= high:
+        raise ValueError(f"{flag}: {value} is not within {low} to {high}")
+
+
+_MODEL_FLAGS: Mapping[str, dict[str, Any]] = {
+    "--model": {
+        "default": BUNDLED,
+        "metavar": "FOLDER",
+        "help": "checkpoint folder, or 'bundled' for the small model in the package (default)",
+    },
+    "--served-model-name": {
+        "metavar": "NAME",
+        "help": "name that requests use (default: the checkpoint's own)",
+    },
+    "--max-model-len": {
+        "type": int,
+        "metavar": "TOKENS",
+        "help": "tokens of prompt and answer together (default: what the checkpoint allows)",
+    },
+    "--max-num-seqs": {
+        "type": int,
+        "default": 1,
+        "metavar": "N",
+        "help": "canvases denoised at the same time; only 1 so far (default: %(default)s)",
+    },
+    "--gpu-memory-utilization": {
+        "type": float,
+        "default": 0.9,
+        "metavar": "SHARE",
+        "help": "share of the device's memory to use, above 0, at most 1 (default: %(default)s)",
+    },
+    "--device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N (default: %(default)s)"},
+    "--dtype": {"default": "auto", "help": "auto, float32 or bfloat16 (default: %(default)s)"},
+    "--threads": {
+        "type": int,
+        "metavar": "N",
+        "help": "CPU threads of the engine (default: all cores)",
+    },
+}
+
+_SERVER_FLAGS: Mapping[str, dict[str, Any]] = {
+    "--host": {
+        "default": "127.0.0.1",
+        "help": "address to listen on; 0.0.0.0 is all of them (default: %(default)s)",
+    },
+    "--port": {
+        "type": int,
+        "default": 50_051,
+        "help": "port to listen on; 0 picks a free one (default: %(default)s)",
+    },
+    "--max-queue": {
+        "type": int,
+        "default": 256,
+        "metavar": "N",
+        "help": "requests that may wait; more are refused at once (default: %(default)s)",
+    },
+    "--max-request-seconds": {
+        "type": float,
+        "default": 600.0,
+        "metavar": "SECONDS",
+        "help": "no request runs longer, whatever its own deadline (default: %(default)s)",
+    },
+    "--shutdown-timeout": {
+        "type": float,
+        "default": 30.0,
+        "metavar": "SECONDS",
+        "help": "time running requests get to end after SIGTERM (default: %(default)s)",
+    },
+    "--otlp-traces-endpoint": {
+        "metavar": "URL",
+        "help": "send traces here, by OTLP over gRPC; the OTEL_* variables work too",
+    },
+    "--ready-json": {
+        "action": "store_true",
+        "help": 'print {"address": …, "model": …} on standard output when requests are answered',
+    },
+    "--exit-with-stdin": {
+        "action": "store_true",
+        "help": "end when standard input closes, for programs that start a server of their own",
+    },
+}

@@ -1,0 +1,187 @@
+"""From requests of the contract to what generation understands: parsed, checked, nothing ignored.
+
+Pure functions. What is not in the tables below is refused by strict.py, by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Protocol
+
+from palimpsest.engine.api import InvalidRequest, Unsupported
+from palimpsest.server.exchange import (
+    ChatMessage,
+    ChatPrompt,
+    Generation,
+    Preview,
+    PreviewMode,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+)
+from palimpsest.server.mailbox import Pace
+from palimpsest.server.strict import refuse_unsupported
+from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2, prompt_pb2
+
+MAX_REQUEST_ID_BYTES = 128
+MAX_RATE_HZ = 1_000.0
+DEFAULT_RATE_HZ = 30.0
+
+
+def _below(prefix: str, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"{prefix}.{name}" for name in names)
+
+
+# What this version acts on. The names under `sampling` are also those of engine Sampling.
+PROMPT = frozenset({"text", "tokens.token_ids", "chat.messages.role", "chat.messages.parts.text"})
+SAMPLING = frozenset(
+    {
+        "max_output_tokens",
+        "max_denoising_steps",
+        "entropy_bound",
+        "temperature_max",
+        "temperature_min",
+        "confidence_threshold",
+        "stability_threshold",
+        "seed",
+        "temperature",
+    }
+)
+PREVIEW = frozenset(
+    {
+        "mode",
+        "every_n_steps",
+        "max_rate_hz",
+        "include_confidence",
+        "include_accepted_mask",
+        "include_token_texts",
+    }
+)
+INPUT = frozenset({"model", "request_id"}) | _below("prompt", PROMPT) | _below("sampling", SAMPLING)
+GENERATE = _below("input", INPUT)
+STREAM_GENERATE = GENERATE | _below("preview", PREVIEW)
+COUNT_TOKENS = frozenset({"model"}) | _below("prompt", PROMPT)
+GET_MODEL = frozenset({"model"})
+LIST_MODELS: frozenset[str] = frozenset()
+
+_ROLES = {
+    chat_pb2.CHAT_ROLE_SYSTEM: "system",
+    chat_pb2.CHAT_ROLE_DEVELOPER: "developer",
+    chat_pb2.CHAT_ROLE_USER: "user",
+    chat_pb2.CHAT_ROLE_ASSISTANT: "assistant",
+}
+_MODES = {
+    canvas_pb2.PREVIEW_MODE_METADATA: PreviewMode.METADATA,
+    canvas_pb2.PREVIEW_MODE_TEXT: PreviewMode.TEXT,
+    canvas_pb2.PREVIEW_MODE_TOKENS: PreviewMode.TOKENS,
+}
+
+
+class _GenerationRequest(Protocol):
+    @property
+    def input(self) -> generation_pb2.GenerationInput: ...
+
+
+def stream_generation(request: generation_pb2.StreamGenerateRequest) -> Generation:
+    """Raises InvalidRequest and Unsupported, with paths from the root of the request."""
+    refuse_unsupported(request, STREAM_GENERATE)
+    return _generation(request, preview=_preview(request.preview))
+
+
+def unary_generation(request: generation_pb2.GenerateRequest) -> Generation:
+    """As `stream_generation`, without previews."""
+    refuse_unsupported(request, GENERATE)
+    return _generation(request, preview=None)
+
+
+def count_prompt(request: model_pb2.CountTokensRequest) -> Prompt:
+    """Raises InvalidRequest and Unsupported."""
+    refuse_unsupported(request, COUNT_TOKENS)
+    return _prompt(request.prompt, "prompt")
+
+
+def _generation(request: _GenerationRequest, *, preview: Preview | None) -> Generation:
+    if not is_request_id(request.input.request_id):
+        reason = f"is not {MAX_REQUEST_ID_BYTES} bytes or less of printable text"
+        raise InvalidRequest("input.request_id", reason)
+    sampling = {field.name: value for field, value in request.input.sampling.ListFields()}
+    return Generation(
+        model=request.input.model,
+        prompt=_prompt(request.input.prompt, "input.prompt"),
+        sampling=sampling,
+        preview=preview,
+    )
+
+
+def is_request_id(request_id: str) -> bool:
+    """Whether it can stand in a line of the log."""
+    return len(request_id.encode()) <= MAX_REQUEST_ID_BYTES and request_id.isprintable()
+
+
+def _prompt(prompt: prompt_pb2.Prompt, path: str) -> Prompt:
+    match prompt.WhichOneof("kind"):
+        case "text":
+            _require_content(prompt.text, f"{path}.text")
+            return TextPrompt(text=prompt.text)
+        case "tokens":
+            _require_content(prompt.tokens.token_ids, f"{path}.tokens.token_ids")
+            return TokenPrompt(token_ids=tuple(prompt.tokens.token_ids))
+        case "chat":
+            return _chat(prompt.chat, f"{path}.chat")
+        case _:
+            raise InvalidRequest(path, "is empty: set text, tokens or chat")
+
+
+def _chat(chat: chat_pb2.ChatPrompt, path: str) -> ChatPrompt:
+    _require_content(chat.messages, f"{path}.messages")
+    messages = tuple(
+        _message(message, f"{path}.messages[{index}]")
+        for index, message in enumerate(chat.messages)
+    )
+    for index, message in enumerate(messages):
+        if index > 0 and message.role == "system":
+            raise InvalidRequest(f"{path}.messages[{index}].role", "SYSTEM only comes first")
+    return ChatPrompt(messages=messages)
+
+
+def _message(message: chat_pb2.ChatMessage, path: str) -> ChatMessage:
+    if message.role == chat_pb2.CHAT_ROLE_TOOL:
+        raise Unsupported(f"{path}.role=CHAT_ROLE_TOOL")
+    if message.role not in _ROLES:
+        raise InvalidRequest(
+            f"{path}.role", f"{message.role} is not a role that a message may have"
+        )
+    for index, part in enumerate(message.parts):
+        if part.WhichOneof("kind") is None:
+            raise InvalidRequest(f"{path}.parts[{index}]", "is empty: set text")
+    content = "".join(part.text for part in message.parts)
+    _require_content(content, f"{path}.parts")
+    return ChatMessage(role=_ROLES[message.role], content=content)
+
+
+def _require_content(content: str | Iterable[object], path: str) -> None:
+    if not content:
+        raise InvalidRequest(path, "is empty")
+
+
+def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:
+    if options.mode not in canvas_pb2.PreviewMode.values():
+        raise InvalidRequest("preview.mode", f"{options.mode} is not a mode")
+    mode = _MODES.get(options.mode)
+    for flag in ("include_confidence", "include_accepted_mask", "include_token_texts"):
+        if getattr(options, flag) and mode is not PreviewMode.TOKENS:
+            raise InvalidRequest(f"preview.{flag}", "needs preview.mode PREVIEW_MODE_TOKENS")
+    rate_hz = options.max_rate_hz if options.HasField("max_rate_hz") else DEFAULT_RATE_HZ
+    if math.isnan(rate_hz) or not 0.0 < rate_hz <= MAX_RATE_HZ:
+        reason = f"{rate_hz} is not above 0 and at most {MAX_RATE_HZ:.0f}"
+        raise InvalidRequest("preview.max_rate_hz", reason)
+    if mode is None:
+        return None
+    return Preview(
+        mode=mode,
+        pace=Pace(every_n_steps=max(options.every_n_steps, 1), max_rate_hz=rate_hz),
+        confidence=options.include_confidence,
+        accepted_mask=options.include_accepted_mask,
+        token_texts=options.include_token_texts,
+    )

@@ -1,0 +1,140 @@
+"""What a transport hands to generation, and what it gets back: plain data.
+
+Field names are the contract's, so that a refusal can name them. Knows no wire format.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from palimpsest.engine.api import Committed, FinishReason, ModelInfo, Stepped, Usage
+from palimpsest.server.mailbox import Pace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPrompt:
+    """Raw text, tokenised as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrompt:
+    """Token ids, used as they are."""
+
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatMessage:
+    """One message of a conversation."""
+
+    role: str
+    """As chat templates call it: `system`, `developer`, `user` or `assistant`."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPrompt:
+    """A conversation for the chat template to render, oldest message first."""
+
+    messages: tuple[ChatMessage, ...]
+
+
+Prompt = TextPrompt | TokenPrompt | ChatPrompt
+
+
+class PreviewMode(enum.Enum):
+    """What a snapshot shows."""
+
+    METADATA = "metadata"
+    TEXT = "text"
+    TOKENS = "tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Which drafts a caller wants, and what of them."""
+
+    mode: PreviewMode
+    pace: Pace
+    confidence: bool = False
+    accepted_mask: bool = False
+    token_texts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What to generate."""
+
+    model: str
+    """Empty means the served model."""
+    prompt: Prompt
+    sampling: Mapping[str, float]
+    """The fields of Sampling that the caller set; the rest is the checkpoint's own."""
+    preview: Preview | None
+    """None: commits alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The prompt is read. Times are nanoseconds since the epoch."""
+
+    sequence: int
+    request_id: str
+    model: ModelInfo
+    prompt_tokens: int
+    seed: int
+    accepted_ns: int
+    prefill_start_ns: int
+    prefill_end_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A draft of the canvas being denoised."""
+
+    sequence: int
+    step: Stepped
+    max_denoising_steps: int
+    text: str | None
+    """In mode TEXT."""
+    token_texts: tuple[str, ...]
+    """In mode TOKENS, if asked for: one per position."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A canvas is final."""
+
+    sequence: int
+    canvas: Committed
+    last_step: Stepped
+    text_delta: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speeds:
+    """Speeds of one answer; wall time counts from acceptance to the last commit."""
+
+    output_tokens_per_second: float
+    effective_tokens_per_second: float
+    steps_per_canvas: float
+    tokens_per_forward: float
+    time_to_first_draft_ns: int
+    time_to_first_commit_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The answer is whole."""
+
+    sequence: int
+    reason: FinishReason
+    usage: Usage
+    speeds: Speeds
+
+
+AnswerEvent = Started | Snapshot | Commit | Completed

@@ -1,0 +1,135 @@
+"""From a prompt to the events of its answer: admission, tokens in, tokens out, text. The path of a
+request, the same for every transport.
+
+Knows no wire format and no process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from palimpsest.engine.api import (
+    InvalidRequest,
+    ModelInfo,
+    ModelNotFound,
+    Sampling,
+    Submit,
+    TextCodec,
+)
+from palimpsest.server.answer import AnswerWriter
+from palimpsest.server.call import Call
+from palimpsest.server.exchange import (
+    AnswerEvent,
+    ChatPrompt,
+    Generation,
+    PreviewMode,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+)
+from palimpsest.server.gate import Gate
+from palimpsest.server.supervisor import Supervisor
+
+
+class Generator:
+    """Answers prompts with the engine's model."""
+
+    def __init__(self, engine: Supervisor, gate: Gate, codec: asyncio.Future[TextCodec]) -> None:
+        """`codec` may still be loading."""
+        self._engine = engine
+        self._gate = gate
+        self._codec = codec
+
+    def model(self, name: str) -> ModelInfo:
+        """The served model; an empty name means it. Raises ModelNotFound and EngineStopped."""
+        model = self._engine.model
+        if name and name != model.name:
+            raise ModelNotFound(
+                f"model {name!r} is not served here; this server has {model.name!r}"
+            )
+        return model
+
+    async def count_tokens(self, model: str, prompt: Prompt) -> int:
+        """Tokens of `prompt` as `generate` would read it."""
+        return len(await self._tokenise(self.model(model), prompt))
+
+    async def generate(self, wanted: Generation, call: Call) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of one answer. Closing the iterator frees the engine at its next step.
+
+        Raises InvalidRequest (field paths start at `prompt` and `sampling`), ModelNotFound,
+        Overloaded, EngineStopped, and TimeoutError at the call's deadline.
+        """
+        model = self.model(wanted.model)
+        sampling = _sampling(wanted, model)
+        with self._gate.enter(), self._engine.admit() as request_id:
+            prompt_ids = await self._tokenise(model, wanted.prompt)
+            sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
+            operation = "chat" if isinstance(wanted.prompt, ChatPrompt) else "text_completion"
+            call.describe(operation=operation, model=model, prompt_tokens=len(prompt_ids))
+            preview = wanted.preview
+            submit = Submit(
+                request_id=request_id,
+                prompt_ids=prompt_ids,
+                sampling=sampling,
+                drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
+            )
+            writer = AnswerWriter(wanted, submit, model, call, await self._loaded_codec())
+            with self._engine.submit(
+                submit,
+                pace=None if preview is None else preview.pace,
+                deadline_s=call.deadline_s,
+                observe=call.observe,
+            ) as mailbox:
+                async for delivery in mailbox:
+                    yield writer.write(delivery)
+
+    async def _loaded_codec(self) -> TextCodec:
+        # Shielded: a caller who hangs up must not stop the loading.
+        return await asyncio.shield(self._codec)
+
+    async def _tokenise(self, model: ModelInfo, prompt: Prompt) -> tuple[int, ...]:
+        codec = await self._loaded_codec()
+        match prompt:
+            case TokenPrompt(token_ids=ids):
+                return _known(ids, model)
+            case TextPrompt(text=text):
+                ids = await asyncio.to_thread(codec.encode, text)
+            case ChatPrompt(messages=messages):
+                conversation = [{"role": m.role, "content": m.content} for m in messages]
+                ids = await asyncio.to_thread(codec.encode_chat, conversation)
+        if not ids:
+            raise InvalidRequest("prompt", "has no tokens")
+        return tuple(ids)
+
+
+def _sampling(wanted: Generation, model: ModelInfo) -> Sampling:
+    """The checkpoint's settings under the caller's; an unset seed is drawn."""
+    chosen = {"seed": secrets.randbits(64), **wanted.sampling}
+    try:
+        return replace(model.defaults, **chosen)  # type: ignore[arg-type]
+    except InvalidRequest as error:
+        raise error.under("sampling") from None
+
+
+def _within_context(sampling: Sampling, model: ModelInfo, *, prompt_tokens: int) -> Sampling:
+    """An answer ends with the context at the latest. Raises InvalidRequest if no canvas fits."""
+    room = model.max_context_tokens - prompt_tokens
+    if room < model.canvas_length:
+        raise InvalidRequest(
+            "prompt",
+            f"{prompt_tokens} tokens and one canvas of {model.canvas_length} are more than the "
+            f"context of {model.max_context_tokens} tokens",
+        )
+    return replace(sampling, max_output_tokens=min(sampling.max_output_tokens, room))
+
+
+def _known(token_ids: tuple[int, ...], model: ModelInfo) -> tuple[int, ...]:
+    highest = max(token_ids)
+    if highest >= model.vocabulary_size:
+        raise InvalidRequest(
+            "prompt.tokens.token_ids", f"{highest} is outside 0 to {model.vocabulary_size - 1}"
+        )
+    return token_ids

@@ -1,0 +1,104 @@
+"""`palimpsest serve` as a process: flags, log, signals, what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from opentelemetry.trace import Tracer
+
+from palimpsest.engine.api import CheckpointError, EngineStopped
+from palimpsest.server.app import Shutdown, serve
+from palimpsest.server.config import USAGE_ERROR, ServerConfig, parse, wants_traces
+from palimpsest.server.progress import Progress
+
+FAILED = 1
+"""Exit code when the engine ends by itself."""
+FLUSH_S = 3.0
+"""How long the last traces may take to be sent."""
+READ_BYTES = 4_096
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to end; the exit code."""
+    config = parse(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("palimpsest").setLevel(logging.INFO)
+    progress = Progress(sys.stderr)
+    try:
+        _run(config, progress)
+    except (CheckpointError, OSError, ValueError) as error:
+        return _complain(progress, error, USAGE_ERROR)
+    except EngineStopped as error:
+        return _complain(progress, error, FAILED)
+    return 0
+
+
+def _run(config: ServerConfig, progress: Progress) -> None:
+    if not wants_traces(os.environ, config.otlp_traces_endpoint):
+        asyncio.run(_serve(config, progress, tracer=None))
+        return
+    # Not at the top: the exporter takes a third of a second to load, and most servers send nothing.
+    from palimpsest.server.telemetry import Telemetry
+
+    telemetry = Telemetry(os.environ, config.otlp_traces_endpoint)
+    try:
+        asyncio.run(_serve(config, progress, tracer=telemetry.tracer()))
+    finally:
+        telemetry.shutdown(FLUSH_S)
+
+
+async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | None) -> None:
+    loop = asyncio.get_running_loop()
+    shutdown = Shutdown()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, shutdown.request)
+    if config.exit_with_stdin:
+        arguments = (loop, shutdown)
+        threading.Thread(target=_watch_stdin, args=arguments, daemon=True).start()
+
+    def listening(address: str) -> None:
+        _say(f"listening on {address}, loading {config.engine.model}")
+
+    def ready(address: str, model: str) -> None:
+        _say(f"serving {model} on {address}")
+        if config.ready_json:
+            sys.stdout.write(json.dumps({"address": address, "model": model}) + "\n")
+            sys.stdout.flush()
+
+    await serve(
+        config,
+        shutdown=shutdown,
+        progress=progress,
+        tracer=tracer,
+        listening=listening,
+        ready=ready,
+    )
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, shutdown: Shutdown) -> None:
+    # The bare descriptor: a thread inside sys.stdin's lock would abort the interpreter's exit.
+    with contextlib.suppress(OSError):
+        while os.read(0, READ_BYTES):
+            pass
+    with contextlib.suppress(RuntimeError):  # The loop has ended by itself.
+        loop.call_soon_threadsafe(shutdown.request_now)
+
+
+def _complain(progress: Progress, error: Exception, exit_code: int) -> int:
+    progress.end()
+    # One line, whatever a library below wrote into its message.
+    _say(f"error: {' '.join(str(error).split())}")
+    return exit_code
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"palimpsest serve: {line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,77 @@
+"""One engine process: started on a socket pair, spoken to in commands and frames, surely ended.
+
+Knows nothing of requests or restarts (supervisor.py does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Sequence
+from typing import cast
+
+from palimpsest.engine.api import AsyncChannel, Command, EngineOptions, Frame, Stop
+
+WORKER = (sys.executable, "-m", "palimpsest.engine.worker")
+_STDERR = 2
+
+
+class EngineProcess:
+    """A running engine process; made by `EngineProcess.start`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: AsyncChannel) -> None:
+        self._process = process
+        self._channel = channel
+
+    @classmethod
+    async def start(cls, options: EngineOptions, command: Sequence[str] = WORKER) -> EngineProcess:
+        """Start `command --fd N` and hand it `options`. Does not wait for the model."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                "--fd",
+                str(theirs.fileno()),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                # The server's own standard output carries `--ready-json`.
+                stdout=_STDERR,
+                # Ctrl-C in the terminal is for the server, which then drains.
+                process_group=0,
+            )
+        channel = await AsyncChannel.open(ours)
+        channel.send(options)
+        return cls(process, channel)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, command: Command) -> None:
+        """Queue a command; never waits, and is dropped when the process has ended."""
+        self._channel.send(command)
+
+    async def receive(self) -> Frame:
+        """The next frame. Raises ChannelClosed when the process has ended or closed its end."""
+        return cast(Frame, await self._channel.receive())
+
+    async def stop(self, grace_s: float) -> int:
+        """End the process: by asking, after `grace_s` seconds by force. Returns its exit code."""
+        try:
+            self.send(Stop())
+            async with asyncio.timeout(grace_s):
+                return await self._process.wait()
+        except TimeoutError:
+            return await self._kill()
+        except asyncio.CancelledError:
+            await self._kill()
+            raise
+        finally:
+            await self._channel.close()
+
+    async def _kill(self) -> int:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        return await self._process.wait()

@@ -1,0 +1,188 @@
+"""From what generation says to messages of the contract. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from palimpsest.engine.api import FinishReason, ModelInfo, Stepped, Usage
+from palimpsest.server.exchange import (
+    AnswerEvent,
+    Commit,
+    Completed,
+    Preview,
+    PreviewMode,
+    Snapshot,
+    Speeds,
+    Started,
+)
+from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, sampling_pb2
+
+_FINISH_REASONS = {
+    FinishReason.STOP: generation_pb2.FINISH_REASON_STOP,
+    FinishReason.LENGTH: generation_pb2.FINISH_REASON_LENGTH,
+}
+
+
+def stream_response(
+    event: AnswerEvent, preview: Preview | None
+) -> generation_pb2.StreamGenerateResponse:
+    """One event of a stream; `preview` says what of a draft was asked for."""
+    response = generation_pb2.StreamGenerateResponse(sequence=event.sequence)
+    match event:
+        case Started():
+            response.started.CopyFrom(_started(event))
+        case Snapshot():
+            response.snapshot.CopyFrom(_snapshot(event, preview))
+        case Commit():
+            response.commit.CopyFrom(_commit(event))
+        case Completed():
+            response.completed.CopyFrom(
+                generation_pb2.Completed(
+                    finish_reason=_FINISH_REASONS[event.reason],
+                    usage=_usage(event.usage),
+                    speeds=_speeds(event.speeds),
+                )
+            )
+    return response
+
+
+def whole_answer(events: Sequence[AnswerEvent]) -> generation_pb2.GenerateResponse:
+    """All events of an answer as one message."""
+    response = generation_pb2.GenerateResponse()
+    for event in events:
+        match event:
+            case Started():
+                response.request_id = event.request_id
+                response.model = event.model.name
+                response.seed = event.seed
+            case Commit():
+                response.text += event.text_delta
+                response.token_ids.extend(event.canvas.token_ids)
+            case Completed():
+                response.finish_reason = _FINISH_REASONS[event.reason]
+                response.usage.CopyFrom(_usage(event.usage))
+                response.speeds.CopyFrom(_speeds(event.speeds))
+            case Snapshot():
+                pass  # Not asked for in a unary call.
+    return response
+
+
+def model_message(model: ModelInfo) -> model_pb2.Model:
+    defaults = model.defaults
+    return model_pb2.Model(
+        name=model.name,
+        canvas_length=model.canvas_length,
+        max_context_tokens=model.max_context_tokens,
+        vocabulary_size=model.vocabulary_size,
+        parameter_count=model.parameter_count,
+        device=model.device,
+        dtype=model.dtype,
+        # The seed is drawn for each request, so there is none to report.
+        defaults=sampling_pb2.SamplingParameters(
+            max_output_tokens=min(defaults.max_output_tokens, model.max_context_tokens),
+            max_denoising_steps=defaults.max_denoising_steps,
+            entropy_bound=defaults.entropy_bound,
+            temperature_max=defaults.temperature_max,
+            temperature_min=defaults.temperature_min,
+            confidence_threshold=defaults.confidence_threshold,
+            stability_threshold=defaults.stability_threshold,
+            temperature=defaults.temperature,
+        ),
+    )
+
+
+def _started(event: Started) -> generation_pb2.Started:
+    return generation_pb2.Started(
+        request_id=event.request_id,
+        model=event.model.name,
+        canvas_length=event.model.canvas_length,
+        prompt_tokens=event.prompt_tokens,
+        accept_time=_timestamp(event.accepted_ns),
+        queue_duration=_duration(event.prefill_start_ns - event.accepted_ns),
+        prefill_duration=_duration(event.prefill_end_ns - event.prefill_start_ns),
+        seed=event.seed,
+    )
+
+
+def _snapshot(event: Snapshot, preview: Preview | None) -> canvas_pb2.CanvasSnapshot:
+    step = event.step
+    snapshot = canvas_pb2.CanvasSnapshot(
+        canvas_index=step.canvas_index,
+        step=step.step,
+        max_denoising_steps=event.max_denoising_steps,
+        timing=_timing(step),
+        temperature=step.temperature,
+        accepted_count=step.accepted_count,
+        changed_count=step.changed_count,
+        mean_entropy=step.mean_entropy,
+    )
+    if event.text is not None:
+        snapshot.text = event.text
+    elif preview is not None and preview.mode is PreviewMode.TOKENS and step.draft is not None:
+        snapshot.keyframe.token_ids.extend(step.draft.token_ids)
+        snapshot.keyframe.token_texts.extend(event.token_texts)
+        if preview.confidence:
+            snapshot.keyframe.confidence = step.draft.confidence
+        if preview.accepted_mask:
+            snapshot.keyframe.accepted_mask = step.draft.accepted_mask
+    return snapshot
+
+
+def _commit(event: Commit) -> canvas_pb2.CanvasCommit:
+    canvas, step = event.canvas, event.last_step
+    return canvas_pb2.CanvasCommit(
+        canvas_index=canvas.canvas_index,
+        steps=canvas.steps,
+        converged=canvas.converged,
+        token_ids=canvas.token_ids,
+        text_delta=event.text_delta,
+        denoise_duration=_duration(canvas.end_ns - canvas.start_ns),
+        timing=_timing(step),
+        temperature=step.temperature,
+        accepted_count=step.accepted_count,
+        changed_count=step.changed_count,
+        mean_entropy=step.mean_entropy,
+    )
+
+
+def _timing(step: Stepped) -> canvas_pb2.StepTiming:
+    return canvas_pb2.StepTiming(
+        step_micros=(step.end_ns - step.start_ns) // 1_000, batch_size=step.batch_size
+    )
+
+
+def _usage(usage: Usage) -> generation_pb2.Usage:
+    return generation_pb2.Usage(
+        prompt_tokens=usage.prompt_tokens,
+        cached_prompt_tokens=usage.cached_prompt_tokens,
+        output_tokens=usage.output_tokens,
+        canvases=usage.canvases,
+        denoising_steps=usage.denoising_steps,
+    )
+
+
+def _speeds(speeds: Speeds) -> generation_pb2.Speeds:
+    return generation_pb2.Speeds(
+        output_tokens_per_second=speeds.output_tokens_per_second,
+        effective_tokens_per_second=speeds.effective_tokens_per_second,
+        steps_per_canvas=speeds.steps_per_canvas,
+        tokens_per_forward=speeds.tokens_per_forward,
+        time_to_first_draft=_duration(speeds.time_to_first_draft_ns),
+        time_to_first_commit=_duration(speeds.time_to_first_commit_ns),
+    )
+
+
+def _duration(nanoseconds: int) -> Duration:
+    message = Duration()
+    # Two processes read their clocks: a hair below zero is zero.
+    message.FromNanoseconds(max(nanoseconds, 0))
+    return message
+
+
+def _timestamp(nanoseconds: int) -> Timestamp:
+    message = Timestamp()
+    message.FromNanoseconds(nanoseconds)
+    return message

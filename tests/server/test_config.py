@@ -1,0 +1,95 @@
+"""Flags of `palimpsest serve`: what they are called, and how a wrong one is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from palimpsest.server.config import parse, wants_traces
+
+
+def test_without_flags_the_bundled_model_is_served_on_the_loopback_address() -> None:
+    config = parse([])
+    assert (config.engine.model, config.host, config.port) == ("bundled", "127.0.0.1", 50_051)
+
+
+def test_flags_are_called_as_vllm_calls_them() -> None:
+    model = "--model /models/x --served-model-name x --max-model-len 4096 --max-num-seqs 1"
+    device = "--gpu-memory-utilization 0.5 --dtype bfloat16"
+    config = parse(f"{model} {device} --host 0.0.0.0 --port 0".split())
+    assert config.engine.model == "/models/x"
+    assert config.engine.served_model_name == "x"
+    assert config.engine.max_model_len == 4096
+    assert config.engine.gpu_memory_utilization == 0.5
+    assert config.engine.dtype == "bfloat16"
+    assert (config.host, config.port) == ("0.0.0.0", 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--port", "65536"], "--port: 65536 is not within 0 to 65535"),
+        (["--port", "many"], "argument --port: invalid int value: 'many'"),
+        (["--host", ""], "--host: '' is not an address"),
+        (["--max-queue", "-1"], "--max-queue: -1 is not within 0 to 100000"),
+        (
+            ["--max-request-seconds", "nan"],
+            "--max-request-seconds: nan is not within 0.001 to 86400",
+        ),
+        (["--device", "tpu"], "--device: 'tpu' is not auto, cpu, cuda or cuda:N"),
+        (["--modell", "x"], "unrecognized arguments: --modell x"),
+    ],
+)
+def test_a_wrong_flag_ends_with_code_2_and_one_line(
+    flags: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(flags)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"palimpsest serve: error: {line}\n"
+
+
+def test_more_than_one_sequence_is_refused_with_what_happens_instead(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--max-num-seqs", "8"])
+    assert "one canvas at a time; further requests wait in the queue" in capsys.readouterr().err
+
+
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["--help"])
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert "examples:" in printed
+    assert "--gpu-memory-utilization" in printed
+
+
+@pytest.mark.parametrize(
+    ("environment", "endpoint", "wanted"),
+    [
+        ({}, None, False),
+        ({}, "http://collector:4317", True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}, None, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317"}, None, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, None, True),
+        ({"OTEL_TRACES_EXPORTER": "none"}, "http://collector:4317", False),
+        ({"OTEL_SDK_DISABLED": "true"}, "http://collector:4317", False),
+    ],
+)
+def test_traces_are_sent_only_when_asked_for(
+    environment: dict[str, str], endpoint: str | None, *, wanted: bool
+) -> None:
+    assert wants_traces(environment, endpoint) is wanted
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OTEL_TRACES_EXPORTER": "zipkin"},
+        {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+    ],
+)
+def test_another_exporter_than_otlp_over_grpc_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="OTEL_"):
+        wants_traces(environment, None)

@@ -1,0 +1,273 @@
+"""Requests of the contract: what is parsed, what is refused, and under which name."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from palimpsest.engine.api import InvalidRequest, Sampling, Unsupported
+from palimpsest.server import convert
+from palimpsest.server.exchange import (
+    ChatMessage,
+    ChatPrompt,
+    Preview,
+    PreviewMode,
+    TextPrompt,
+    TokenPrompt,
+)
+from palimpsest.server.mailbox import Pace
+from palimpsest.v1 import (
+    canvas_pb2,
+    chat_pb2,
+    generation_pb2,
+    model_pb2,
+    prompt_pb2,
+    sampling_pb2,
+)
+
+USER = chat_pb2.CHAT_ROLE_USER
+UNKNOWN_FIELD = b"\xf8\x3f\x01"
+"""Field number 1023, a varint: what a newer client might send."""
+
+
+def streamed(
+    *, prompt: prompt_pb2.Prompt | None = None, preview: canvas_pb2.PreviewOptions | None = None
+) -> generation_pb2.StreamGenerateRequest:
+    request = generation_pb2.StreamGenerateRequest(preview=preview)
+    request.input.prompt.CopyFrom(prompt or prompt_pb2.Prompt(text="hello"))
+    return request
+
+
+def chat(*messages: chat_pb2.ChatMessage) -> prompt_pb2.Prompt:
+    return prompt_pb2.Prompt(chat=chat_pb2.ChatPrompt(messages=messages))
+
+
+def message(text: str, role: chat_pb2.ChatRole.ValueType = USER) -> chat_pb2.ChatMessage:
+    return chat_pb2.ChatMessage(role=role, parts=[chat_pb2.ContentPart(text=text)])
+
+
+def test_a_text_prompt_is_taken_as_it_is() -> None:
+    assert convert.stream_generation(streamed()).prompt == TextPrompt(text="hello")
+
+
+def test_a_token_prompt_is_taken_as_it_is() -> None:
+    prompt = prompt_pb2.Prompt(tokens=prompt_pb2.TokenPrompt(token_ids=[3, 1, 2]))
+    assert convert.stream_generation(streamed(prompt=prompt)).prompt == TokenPrompt(
+        token_ids=(3, 1, 2)
+    )
+
+
+def test_the_text_parts_of_a_message_are_joined() -> None:
+    parts = [chat_pb2.ContentPart(text="re"), chat_pb2.ContentPart(text="verse")]
+    prompt = chat(
+        message("Be brief.", chat_pb2.CHAT_ROLE_SYSTEM),
+        chat_pb2.ChatMessage(role=USER, parts=parts),
+    )
+    assert convert.stream_generation(streamed(prompt=prompt)).prompt == ChatPrompt(
+        messages=(
+            ChatMessage(role="system", content="Be brief."),
+            ChatMessage(role="user", content="reverse"),
+        )
+    )
+
+
+def test_only_the_sampling_fields_that_are_set_are_passed_on() -> None:
+    request = streamed()
+    request.input.sampling.seed = 0
+    request.input.sampling.temperature = 0.5
+    assert convert.stream_generation(request).sampling == {"seed": 0, "temperature": 0.5}
+
+
+def test_every_sampling_field_that_is_acted_on_exists_in_the_engine() -> None:
+    assert set(Sampling.__dataclass_fields__) == convert.SAMPLING
+
+
+def test_previews_are_off_unless_asked_for() -> None:
+    assert convert.stream_generation(streamed()).preview is None
+
+
+def test_previews_come_thirty_times_a_second_unless_said_otherwise() -> None:
+    options = canvas_pb2.PreviewOptions(
+        mode=canvas_pb2.PREVIEW_MODE_TOKENS, include_confidence=True
+    )
+    assert convert.stream_generation(streamed(preview=options)).preview == Preview(
+        mode=PreviewMode.TOKENS,
+        pace=Pace(every_n_steps=1, max_rate_hz=30.0),
+        confidence=True,
+    )
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, -1.0, 1000.1, math.nan, math.inf])
+def test_a_preview_rate_out_of_bounds_is_refused(rate_hz: float) -> None:
+    options = canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_TEXT, max_rate_hz=rate_hz)
+    with pytest.raises(InvalidRequest, match=r"preview\.max_rate_hz: .* is not above 0"):
+        convert.stream_generation(streamed(preview=options))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "complaint"),
+    [
+        (prompt_pb2.Prompt(), "input.prompt: is empty: set text, tokens or chat"),
+        (prompt_pb2.Prompt(text=""), "input.prompt.text: is empty"),
+        (
+            prompt_pb2.Prompt(tokens=prompt_pb2.TokenPrompt()),
+            "input.prompt.tokens.token_ids: is empty",
+        ),
+        (chat(), "input.prompt.chat.messages: is empty"),
+        (chat(message("")), "input.prompt.chat.messages[0].parts: is empty"),
+        (
+            chat(chat_pb2.ChatMessage(role=USER, parts=[chat_pb2.ContentPart()])),
+            "input.prompt.chat.messages[0].parts[0]: is empty: set text",
+        ),
+        (
+            chat(message("a"), message("b", chat_pb2.CHAT_ROLE_UNSPECIFIED)),
+            "input.prompt.chat.messages[1].role: 0 is not a role that a message may have",
+        ),
+        (
+            chat(message("a"), message("b", chat_pb2.CHAT_ROLE_SYSTEM)),
+            "input.prompt.chat.messages[1].role: SYSTEM only comes first",
+        ),
+    ],
+)
+def test_an_empty_or_misplaced_part_of_a_prompt_is_refused_by_its_path(
+    prompt: prompt_pb2.Prompt, complaint: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        convert.stream_generation(streamed(prompt=prompt))
+    assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize("request_id", ["x" * 129, "two\nlines", "é" * 65])
+def test_a_request_id_that_cannot_stand_in_a_log_line_is_refused(request_id: str) -> None:
+    request = streamed()
+    request.input.request_id = request_id
+    with pytest.raises(InvalidRequest, match=r"input\.request_id: is not 128 bytes or less"):
+        convert.stream_generation(request)
+
+
+def test_a_flag_of_another_preview_mode_is_refused() -> None:
+    options = canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_TEXT, include_confidence=True)
+    with pytest.raises(InvalidRequest, match=r"preview\.include_confidence: needs"):
+        convert.stream_generation(streamed(preview=options))
+
+
+def test_a_preview_mode_of_a_newer_contract_is_refused() -> None:
+    options = canvas_pb2.PreviewOptions(mode=77)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"preview\.mode: 77 is not a mode"):
+        convert.stream_generation(streamed(preview=options))
+
+
+def test_a_field_that_a_chat_message_does_not_have_is_refused_by_its_number() -> None:
+    request = streamed(prompt=chat(message("a"), message("b")))
+    request.input.prompt.chat.messages[1].MergeFromString(UNKNOWN_FIELD)
+    with pytest.raises(InvalidRequest) as caught:
+        convert.stream_generation(request)
+    assert str(caught.value) == (
+        "input.prompt.chat.messages[1]: palimpsest.v1.ChatMessage has no field number 1023"
+    )
+
+
+def test_an_unknown_field_at_the_root_is_refused_too() -> None:
+    request = model_pb2.CountTokensRequest()
+    request.MergeFromString(UNKNOWN_FIELD)
+    with pytest.raises(
+        InvalidRequest, match=r"palimpsest\.v1\.CountTokensRequest has no field number 1023"
+    ):
+        convert.count_prompt(request)
+
+
+def test_a_message_of_a_part_that_is_not_built_is_named_down_to_its_field() -> None:
+    image = chat_pb2.ContentPart(image=chat_pb2.Image(data=b"png"))
+    request = streamed(prompt=chat(chat_pb2.ChatMessage(role=USER, parts=[image])))
+    with pytest.raises(Unsupported) as caught:
+        convert.stream_generation(request)
+    assert caught.value.field == "input.prompt.chat.messages[0].parts[0].image.data"
+
+
+def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
+    request = streamed()
+    request.input.canvas.SetInParent()
+    with pytest.raises(Unsupported) as caught:
+        convert.stream_generation(request)
+    assert caught.value.field == "input.canvas"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "field"),
+    [
+        (lambda r: setattr(r.input.sampling, "top_p", 0.5), "input.sampling.top_p"),
+        (lambda r: r.input.sampling.logit_bias.update({3: 1.0}), "input.sampling.logit_bias"),
+        (
+            lambda r: r.input.sampling.stop_sequences.append("."),
+            "input.sampling.stop_sequences",
+        ),
+        (
+            lambda r: setattr(r.input.sampling.response_format, "regex", "a+"),
+            "input.sampling.response_format.regex",
+        ),
+        (
+            lambda r: setattr(r.input.prompt.chat, "enable_thinking", True),
+            "input.prompt.chat.enable_thinking",
+        ),
+        (
+            lambda r: r.input.prompt.chat.template_kwargs.update({"a": 1}),
+            "input.prompt.chat.template_kwargs",
+        ),
+        (lambda r: setattr(r.input.canvas, "read_only", True), "input.canvas.read_only"),
+        (lambda r: setattr(r.resume, "first_canvas_index", 1), "resume.first_canvas_index"),
+        (lambda r: setattr(r.preview, "allow_deltas", True), "preview.allow_deltas"),
+        (lambda r: setattr(r.preview, "include_entropy", True), "preview.include_entropy"),
+    ],
+)
+def test_what_is_in_the_contract_and_not_built_is_refused_by_name(
+    prepare: object, field: str
+) -> None:
+    request = streamed()
+    assert callable(prepare)
+    prepare(request)
+    with pytest.raises(Unsupported) as caught:
+        convert.stream_generation(request)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (convert.STREAM_GENERATE, generation_pb2.StreamGenerateRequest()),
+        (convert.GENERATE, generation_pb2.GenerateRequest()),
+        (convert.COUNT_TOKENS, model_pb2.CountTokensRequest()),
+        (convert.GET_MODEL, model_pb2.GetModelRequest()),
+        (convert.LIST_MODELS, model_pb2.ListModelsRequest()),
+    ],
+)
+def test_the_tables_name_fields_that_exist(table: frozenset[str], message: Message) -> None:
+    for path in table:
+        descriptor: Any = message.DESCRIPTOR
+        for name in path.split("."):
+            assert descriptor is not None, path
+            assert name in descriptor.fields_by_name, path
+            descriptor = descriptor.fields_by_name[name].message_type
+        assert descriptor is None, f"{path} is not a leaf"
+
+
+def test_all_sampling_parameters_are_either_acted_on_or_refused() -> None:
+    for field in sampling_pb2.SamplingParameters.DESCRIPTOR.fields:
+        request = streamed()
+        parameters = request.input.sampling
+        if field.message_type is not None and field.name != "logit_bias":
+            getattr(parameters, field.name).SetInParent()
+        elif field.name == "logit_bias":
+            parameters.logit_bias[1] = 1.0
+        elif field.is_repeated:
+            value = "x" if field.cpp_type == field.CPPTYPE_STRING else 1
+            getattr(parameters, field.name).append(value)
+        else:
+            setattr(parameters, field.name, 1)
+        if field.name in convert.SAMPLING:
+            assert convert.stream_generation(request).sampling == {field.name: 1}
+        else:
+            with pytest.raises(Unsupported, match=rf"^input\.sampling\.{field.name}: "):
+                convert.stream_generation(request)
