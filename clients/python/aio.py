@@ -1,0 +1,195 @@
+"""The asyncio client: `palimpsest.client` with `await`; see there. To be made and used in one event
+loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import TypeVar, Unpack
+
+import grpc.aio
+
+from palimpsest import requests, responses
+from palimpsest.connection import CHANNEL_OPTIONS, Connection
+from palimpsest.errors import translated
+from palimpsest.events import Event, Generation, Model
+from palimpsest.requests import ALL_DRAFTS, ChatMessage, Preview, PromptSource, Sampling
+from palimpsest.v1 import model_pb2
+from palimpsest.v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
+from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+class AsyncStream(AsyncIterator[Event]):
+    """The events of one answer, in order.
+
+    Leaving its `async with` block, `close()`, or dropping it before its end cancels the work on the
+    server. Iterating raises the errors of `palimpsest.errors`.
+    """
+
+    def __init__(
+        self, call: grpc.aio.UnaryStreamCall[StreamGenerateRequest, StreamGenerateResponse]
+    ) -> None:
+        self._call = call
+        self._closed = False
+
+    async def __anext__(self) -> Event:
+        """The next event; waits for it."""
+        while (message := await self._read()) is not None:
+            event = responses.event_of(message)
+            if event is not None:
+                return event
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Cancels what is left of the answer."""
+        self._closed = True
+        self._call.cancel()
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def _read(self) -> StreamGenerateResponse | None:
+        try:
+            with translated():
+                message = await self._call.read()
+                return message if isinstance(message, StreamGenerateResponse) else None
+        except asyncio.CancelledError:
+            # grpc reports our own close() as if the task had been cancelled.
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                return None
+            raise
+
+
+class AsyncClient:
+    """A connection to a server; an async context manager.
+
+    All calls raise the errors of `palimpsest.errors`, and take `timeout_s` (seconds, over the
+    client's own) and `metadata` (headers, added to the client's own).
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Connects on the first call. The arguments are the fields of `Connection`."""
+        self._connection = Connection(
+            address=address,
+            model=model,
+            credentials=credentials,
+            metadata=metadata or {},
+            timeout_s=timeout_s,
+        )
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, CHANNEL_OPTIONS)
+        self._stub = DiffusionServiceStub(self._channel)
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[ChatMessage] | None = None,
+        raw_text: str | None = None,
+        preview: Preview = ALL_DRAFTS,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **sampling: Unpack[Sampling],
+    ) -> AsyncStream:
+        """The events of an answer to a prompt, a conversation or raw text, as they happen."""
+        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text)
+        request = requests.stream_request(source, self._connection.model, sampling, preview)
+        return AsyncStream(
+            self._stub.StreamGenerate(request, **self._connection.options(timeout_s, metadata))
+        )
+
+    async def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[ChatMessage] | None = None,
+        raw_text: str | None = None,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **sampling: Unpack[Sampling],
+    ) -> Generation:
+        """The whole answer to a prompt, a conversation or raw text."""
+        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text)
+        request = requests.generate_request(source, self._connection.model, sampling)
+        return responses.generation_of(
+            await self._call(self._stub.Generate, request, timeout_s, metadata)
+        )
+
+    async def count_tokens(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[ChatMessage] | None = None,
+        raw_text: str | None = None,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> int:
+        """Tokens of a prompt, those of the chat template included."""
+        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text)
+        request = requests.count_request(source, self._connection.model)
+        return (await self._call(self._stub.CountTokens, request, timeout_s, metadata)).token_count
+
+    async def model(
+        self, *, timeout_s: float | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Model:
+        """The model this client asks for: its limits and defaults."""
+        request = model_pb2.GetModelRequest(model=self._connection.model)
+        response = await self._call(self._stub.GetModel, request, timeout_s, metadata)
+        return responses.model_of(response.model)
+
+    async def models(
+        self, *, timeout_s: float | None = None, metadata: Mapping[str, str] | None = None
+    ) -> tuple[Model, ...]:
+        """All models of the server, its default first."""
+        request = model_pb2.ListModelsRequest()
+        response = await self._call(self._stub.ListModels, request, timeout_s, metadata)
+        return tuple(responses.model_of(model) for model in response.models)
+
+    async def close(self) -> None:
+        """Ends all calls and the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        request: RequestT,
+        timeout_s: float | None,
+        metadata: Mapping[str, str] | None,
+    ) -> ResponseT:
+        with translated():
+            return await method(request, **self._connection.options(timeout_s, metadata))

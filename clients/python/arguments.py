@@ -1,0 +1,154 @@
+"""The command line of `palimpsest`: what can be typed, what it means, and its help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+import palimpsest
+from palimpsest.requests import Sampling
+
+EXAMPLES = """\
+examples:
+  palimpsest generate "reverse the word: canvas"
+  palimpsest generate "add 27 and 48" --seed 7 --json
+  echo "count from 7 to 40" | palimpsest generate - --address localhost:50051
+  palimpsest chat
+  palimpsest serve --model bundled --port 50051
+
+Without --address a server of your own starts for as long as the command runs."""
+
+GENERATE_EXAMPLES = """\
+examples:
+  palimpsest generate "reverse the word: canvas"
+  palimpsest generate "reverse the word: canvas" --slow
+  palimpsest generate "add 27 and 48" --temperature 0 --no-drafts
+  palimpsest generate "sort the letters: canvas" --seed 7 --json | jq .event
+  palimpsest generate - < prompt.txt > answer.txt
+
+In a terminal the canvas is drawn while it is written: bold is settled, colours still change.
+In a pipe the answer comes out, and nothing else."""
+
+CHAT_EXAMPLES = """\
+examples:
+  palimpsest chat
+  palimpsest chat --address localhost:50051 --seed 7
+  printf 'add 27 and 48\\nreverse the word: canvas\\n' | palimpsest chat
+
+/help in the chat lists its commands."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with exit code 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a subcommand other than serve. Ends the process where they are wrong."""
+    parser = Parser(
+        prog="palimpsest",
+        description="Text diffusion that you can watch: write, talk, or serve.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=palimpsest.__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_generate(commands)
+    _add_chat(commands)
+    models = commands.add_parser("models", help="list what a server serves")
+    _add_connection(models)
+    demo = commands.add_parser("demo", help="three prompts, live, with their latencies")
+    _add_connection(demo)
+    demo.add_argument("--json", action="store_true", help="one JSON object per prompt")
+    commands.add_parser("serve", help="start a server; serve --help lists its flags")
+    return parser.parse_args(argv)
+
+
+def sampling(args: argparse.Namespace) -> Sampling:
+    """The sampling that the command line asks for."""
+    return Sampling(
+        max_output_tokens=args.max_output_tokens,
+        max_denoising_steps=args.max_denoising_steps,
+        temperature=args.temperature,
+        seed=args.seed,
+    )
+
+
+Commands = argparse._SubParsersAction  # argparse has no public name for what it returns
+
+
+def _add_generate(commands: Commands[Parser]) -> None:
+    generate = commands.add_parser(
+        "generate",
+        help="answer one prompt",
+        epilog=GENERATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    generate.add_argument("prompt", help="what to answer; - reads it from the standard input")
+    generate.add_argument(
+        "--raw", action="store_true", help="use the prompt as it is, without the chat template"
+    )
+    _add_connection(generate)
+    _add_sampling(generate)
+    generate.add_argument(
+        "--json",
+        action="store_true",
+        help="one event a line: started, snapshot, commit, completed",
+    )
+    generate.add_argument(
+        "--slow",
+        action="store_true",
+        help="show every step, and hold each for a moment; for models too fast to watch",
+    )
+
+
+def _add_chat(commands: Commands[Parser]) -> None:
+    chat = commands.add_parser(
+        "chat",
+        help="talk; earlier turns are remembered",
+        epilog=CHAT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_connection(chat)
+    _add_sampling(chat)
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="a running server; without it one is started for this command",
+    )
+    parser.add_argument(
+        "--model",
+        help="checkpoint folder for the server that is started (default: the bundled model); "
+        "with --address, name of the model to ask for",
+    )
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    # What is not given is left to the model's own defaults.
+    parser.add_argument("--seed", type=int, help="the same seed gives the same answer")
+    parser.add_argument(
+        "--max-output-tokens", type=int, metavar="N", help="tokens of the answer at most"
+    )
+    parser.add_argument(
+        "--max-denoising-steps", type=int, metavar="N", help="steps per canvas at most"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="multiplies the temperature of the draw; 1 is the model's own, 0 takes the most "
+        "likely token",
+    )
+    parser.add_argument(
+        "--no-drafts",
+        dest="drafts",
+        action="store_false",
+        help="no drafts, only what is final",
+    )

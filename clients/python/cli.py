@@ -1,0 +1,141 @@
+"""The command `palimpsest`: reads the command line, finds or starts a server, runs one of the
+subcommands, and turns every failure into one line and an exit code.
+
+Exit codes: 0 done · 1 trouble at the server, or a wrong answer in the demo · 2 bad input ·
+130 Ctrl-C · 143 terminated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+
+from palimpsest import answer, arguments, demo
+from palimpsest.answer import Form
+from palimpsest.chat import Chat
+from palimpsest.client import Client
+from palimpsest.embedded import EmbeddedServer, exec_server
+from palimpsest.errors import (
+    EmbeddedServerError,
+    InvalidRequest,
+    NotFound,
+    PalimpsestError,
+    Unimplemented,
+)
+from palimpsest.requests import ALL_DRAFTS, EVERY_STEP, NO_DRAFTS, Preview
+
+EXIT_TROUBLE = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line (default: this process's); returns the exit code."""
+    arguments_given = sys.argv[1:] if argv is None else list(argv)
+    _prepare_process()
+    try:
+        if arguments_given[:1] == ["serve"]:
+            # Its flags are the server's own, --help included.
+            exec_server(arguments_given[1:])
+        return _run(arguments.parse(arguments_given))
+    except PalimpsestError as error:
+        print(f"palimpsest: {error}", file=sys.stderr)
+        return _exit_code(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has enough. Python must not find the pipe broken once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+
+
+def _run(args: argparse.Namespace) -> int:
+    with _client(args) as client:
+        match args.command:
+            case "generate":
+                _generate(client, args)
+            case "chat":
+                form = answer.suitable_form(drafts=args.drafts)
+                Chat(client, arguments.sampling(args), form).run()
+            case "models":
+                _models(client)
+            case "demo":
+                return 0 if demo.run(client, as_json=args.json) else EXIT_TROUBLE
+    return 0
+
+
+@contextlib.contextmanager
+def _client(args: argparse.Namespace) -> Iterator[Client]:
+    """A client of the server at --address, or of one that lives as long as this block."""
+    if args.address:
+        with Client(args.address, model=args.model or "") as client:
+            yield client
+        return
+    with contextlib.ExitStack() as stack:
+        with Console(stderr=True).status("loading the model"):
+            server = stack.enter_context(EmbeddedServer(model=args.model))
+        yield stack.enter_context(Client(server.address))
+
+
+def _generate(client: Client, args: argparse.Namespace) -> None:
+    prompt = sys.stdin.read().removesuffix("\n") if args.prompt == "-" else args.prompt
+    form = Form.JSON if args.json else answer.suitable_form(drafts=args.drafts)
+    with client.stream(
+        None if args.raw else prompt,
+        raw_text=prompt if args.raw else None,
+        preview=_preview(form, args),
+        **arguments.sampling(args),
+    ) as events:
+        answer.write(answer.slowly(events) if args.slow else events, form)
+
+
+def _preview(form: Form, args: argparse.Namespace) -> Preview:
+    if form is Form.PLAIN or not args.drafts:
+        return NO_DRAFTS
+    return EVERY_STEP if args.slow else ALL_DRAFTS
+
+
+def _models(client: Client) -> None:
+    for model in client.models():
+        print(
+            f"{model.name}  {model.parameter_count / 1e6:,.1f}M parameters, "
+            f"canvas {model.canvas_length}, context {model.max_context_tokens}, "
+            f"{model.dtype} on {model.device}"
+        )
+
+
+def _exit_code(error: PalimpsestError) -> int:
+    match error:
+        case InvalidRequest() | NotFound() | Unimplemented():
+            return EXIT_BAD_INPUT
+        case EmbeddedServerError(exit_code=code) if code == EXIT_BAD_INPUT:
+            return EXIT_BAD_INPUT
+        case _:
+            return EXIT_TROUBLE
+
+
+def _prepare_process() -> None:
+    # Text of a model is UTF-8 wherever it goes, and its line ends are its own.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    # Leave by an exception, so that the terminal is restored and the embedded server ended.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

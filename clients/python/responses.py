@@ -1,0 +1,167 @@
+"""From the messages of the contract to plain values; shared by both clients.
+
+Events of a kind that this version does not know are skipped, as the contract allows a newer server
+to send some. Knows no channel and no call.
+"""
+
+from __future__ import annotations
+
+from google.protobuf import duration_pb2
+
+from palimpsest.events import (
+    Commit,
+    Completed,
+    Event,
+    FinishReason,
+    Generation,
+    Model,
+    Snapshot,
+    Speeds,
+    Started,
+    StepFigures,
+    Usage,
+)
+from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2
+
+FINISH_REASONS: dict[int, FinishReason] = {
+    generation_pb2.FINISH_REASON_STOP: "stop",
+    generation_pb2.FINISH_REASON_LENGTH: "length",
+    generation_pb2.FINISH_REASON_STOP_SEQUENCE: "stop_sequence",
+    generation_pb2.FINISH_REASON_TOOL_CALLS: "tool_calls",
+}
+
+
+def event_of(response: generation_pb2.StreamGenerateResponse) -> Event | None:
+    """The event of one message of a stream; None if this version does not know its kind."""
+    match response.WhichOneof("event"):
+        case "started":
+            return _started(response.sequence, response.started)
+        case "snapshot":
+            return _snapshot(response.sequence, response.snapshot)
+        case "commit":
+            return _commit(response.sequence, response.commit)
+        case "completed":
+            return Completed(
+                sequence=response.sequence,
+                finish_reason=FINISH_REASONS.get(response.completed.finish_reason, "other"),
+                usage=_usage(response.completed.usage),
+                speeds=_speeds(response.completed.speeds),
+            )
+        case _:
+            return None
+
+
+def generation_of(response: generation_pb2.GenerateResponse) -> Generation:
+    """A whole answer."""
+    return Generation(
+        request_id=response.request_id,
+        model=response.model,
+        text=response.text,
+        thought=response.thought,
+        token_ids=tuple(response.token_ids),
+        finish_reason=FINISH_REASONS.get(response.finish_reason, "other"),
+        usage=_usage(response.usage),
+        speeds=_speeds(response.speeds),
+        seed=response.seed,
+    )
+
+
+def model_of(model: model_pb2.Model) -> Model:
+    """A served model."""
+    return Model(
+        name=model.name,
+        canvas_length=model.canvas_length,
+        max_context_tokens=model.max_context_tokens,
+        vocabulary_size=model.vocabulary_size,
+        parameter_count=model.parameter_count,
+        device=model.device,
+        dtype=model.dtype,
+        defaults={field.name: value for field, value in model.defaults.ListFields()},
+    )
+
+
+def _started(sequence: int, started: generation_pb2.Started) -> Started:
+    return Started(
+        sequence=sequence,
+        request_id=started.request_id,
+        model=started.model,
+        canvas_length=started.canvas_length,
+        prompt_tokens=started.prompt_tokens,
+        cached_prompt_tokens=started.cached_prompt_tokens,
+        seed=started.seed,
+        queue_s=_seconds(started.queue_duration),
+        prefill_s=_seconds(started.prefill_duration),
+    )
+
+
+def _snapshot(sequence: int, snapshot: canvas_pb2.CanvasSnapshot) -> Snapshot:
+    # Empty unless the content is a keyframe; deltas are never asked for.
+    keyframe = snapshot.keyframe
+    return Snapshot(
+        sequence=sequence,
+        canvas_index=snapshot.canvas_index,
+        step=snapshot.step,
+        max_denoising_steps=snapshot.max_denoising_steps,
+        figures=_figures(snapshot),
+        token_ids=tuple(keyframe.token_ids),
+        token_texts=tuple(keyframe.token_texts),
+        confidence=_shares(keyframe.confidence),
+        accepted=_bits(keyframe.accepted_mask, len(keyframe.token_ids)),
+        entropy=_shares(keyframe.entropy),
+        text=snapshot.text,
+    )
+
+
+def _commit(sequence: int, commit: canvas_pb2.CanvasCommit) -> Commit:
+    return Commit(
+        sequence=sequence,
+        canvas_index=commit.canvas_index,
+        steps=commit.steps,
+        converged=commit.converged,
+        token_ids=tuple(commit.token_ids),
+        text_delta=commit.text_delta,
+        thought_delta=commit.thought_delta,
+        denoise_s=_seconds(commit.denoise_duration),
+        figures=_figures(commit),
+    )
+
+
+def _figures(message: canvas_pb2.CanvasSnapshot | canvas_pb2.CanvasCommit) -> StepFigures:
+    timing = message.timing
+    return StepFigures(
+        step_s=timing.step_micros / 1e6,
+        queue_s=timing.queue_micros / 1e6 if timing.HasField("queue_micros") else None,
+        device_s=timing.device_micros / 1e6 if timing.HasField("device_micros") else None,
+        batch_size=timing.batch_size,
+        temperature=message.temperature,
+        accepted_count=message.accepted_count,
+        changed_count=message.changed_count,
+        mean_entropy=message.mean_entropy,
+    )
+
+
+def _usage(usage: generation_pb2.Usage) -> Usage:
+    return Usage(**{field: getattr(usage, field) for field in Usage.__dataclass_fields__})
+
+
+def _speeds(speeds: generation_pb2.Speeds) -> Speeds:
+    return Speeds(
+        output_tokens_per_second=speeds.output_tokens_per_second,
+        effective_tokens_per_second=speeds.effective_tokens_per_second,
+        steps_per_canvas=speeds.steps_per_canvas,
+        tokens_per_forward=speeds.tokens_per_forward,
+        time_to_first_draft_s=_seconds(speeds.time_to_first_draft),
+        time_to_first_commit_s=_seconds(speeds.time_to_first_commit),
+    )
+
+
+def _seconds(duration: duration_pb2.Duration) -> float:
+    return duration.ToNanoseconds() / 1e9
+
+
+def _shares(octets: bytes) -> tuple[float, ...]:
+    return tuple(round(octet / 255, 3) for octet in octets)
+
+
+def _bits(mask: bytes, count: int) -> tuple[bool, ...]:
+    return tuple(bool(mask[i // 8] >> i % 8 & 1) for i in range(count)) if mask else ()
