@@ -38,7 +38,7 @@ class EngineOptions:
     dtype: str = "auto"
     """Of the weights: one of DTYPES."""
     threads: int | None = None
-    """CPU threads of the engine; unset, all cores."""
+    """CPU threads of the engine; unset, all cores, or one for a network below 100 M parameters."""
 
     def __post_init__(self) -> None:
         if not self.model:

@@ -34,6 +34,8 @@ from palimpsest.engine.options import EngineOptions
 _log = logging.getLogger(__name__)
 _PROGRESS_STEPS = 100
 _WARM_UP_ID = -1
+_SMALL_NETWORK = 100_000_000
+"""Parameters below which a second thread costs more in waiting than it brings."""
 
 
 def main() -> None:
@@ -52,16 +54,23 @@ def serve(channel: Channel) -> None:
     """Loads the model, then steps until told to stop. Raises ChannelClosed without a server."""
     first, *rest = channel.receive(block=True)
     options = cast(EngineOptions, first)
-    torch.set_num_threads(options.threads or os.cpu_count() or 1)
     try:
         model, info = load(options, _progress(channel))
     except CheckpointError as problem:
         channel.send((LoadFailed(message=str(problem)),))
         return
+    torch.set_num_threads(options.threads or _threads(info))
     engine = Engine(model)
     _warm_up(engine, info)
     channel.send((Ready(model=info),))
     _loop(engine, channel, cast(list[Command], rest))
+
+
+def _threads(info: ModelInfo) -> int:
+    """As many as there are cores, but one where operations are too small to be worth sharing."""
+    if info.parameter_count < _SMALL_NETWORK:
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
 def _loop(engine: Engine, channel: Channel, commands: list[Command]) -> None:

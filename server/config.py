@@ -154,7 +154,7 @@ _MODEL_FLAGS: Mapping[str, dict[str, Any]] = {
     "--threads": {
         "type": int,
         "metavar": "N",
-        "help": "CPU threads of the engine (default: all cores)",
+        "help": "CPU threads of the engine (default: all cores; 1 for a small model)",
     },
 }
 
