@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -150,7 +151,7 @@ def _theirs(
 
     model = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=getattr(torch, dtype))
     model.generation_config.eos_token_id = None
-    ids = torch.tensor([prompt])
+    ids = cast(torch.LongTensor, torch.tensor([prompt]))
 
     def run(seed: int) -> None:
         torch.manual_seed(seed)

@@ -147,10 +147,10 @@ class BatchAttention:
         distance = place[:, None] - place[None, :]
         causal = (distance >= 0) & ~canvas[:, None, :]
         from_canvas = torch.ones_like(causal)
-        if layer.window is not None:
+        if layer.window is not None and layer.canvas_window is not None:
             causal = causal & (distance < layer.window)
             prefix = counts - canvas.sum(dim=1)
-            first = (prefix - layer.canvas_window).clamp(min=0)
+            first = (prefix - (layer.window - 1)).clamp(min=0)
             from_canvas = from_canvas & (place[None, None, :] >= first[:, None, None])
         seen = torch.where(canvas[:, :, None], from_canvas, causal) & valid[:, None, :]
         # a padding row looks at itself, or its softmax would have nothing to sum over

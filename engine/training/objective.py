@@ -1,10 +1,12 @@
 """The training objective: put uniform noise on a canvas, predict all of its clean tokens.
 
 One noise level per example, t ~ U(0, 1], and t = 1 for a third of them, since generation always
-starts there. Half of the examples see the soft embedding of a first pass without gradient, at a
-random temperature of the schedule, as in generation. Cross-entropy counts answer tokens fully and
-the filling after them by the mixture's weight; the router's balance loss keeps experts in use
-(Fedus, Zoph, Shazeer: "Switch Transformers", eq. 4).
+starts there. Half of the others are clean up to a random position and noise from there on: long
+answers settle from the left, and where they end must be read off what is written. Half of the
+examples see the soft embedding of a first pass without gradient, at a random temperature of the
+schedule, as in generation. Cross-entropy counts answer tokens fully and the filling after them by
+the mixture's weight; the router's balance loss keeps experts in use (Fedus, Zoph, Shazeer: "Switch
+Transformers", eq. 4).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from palimpsest.engine.model import DiffusionGemma, Rows
 from palimpsest.engine.training.batches import Batch, BatchAttention, Example, collate
 
 FULL_NOISE_SHARE = 0.35
+TAIL_NOISE_SHARE = 0.5
 SELF_CONDITIONED_SHARE = 0.5
 BALANCE_WEIGHT = 0.01
 
@@ -47,7 +50,7 @@ def loss_of(
     """
     batch = collate(examples)
     clean = batch.token_ids[batch.on_canvas].view_as(batch.answer)
-    noisy, full = _corrupt(clean, model.config.vocabulary_size, generator)
+    noisy, full = _corrupt(clean, batch.answer, model.config.vocabulary_size, generator)
     soft = _self_conditioning(model, examples, noisy, generator)
     with BalanceLoss(model) as balance:
         logits = _predict(model, batch, noisy, soft)
@@ -60,12 +63,18 @@ def loss_of(
     return Loss(total, errors[batch.answer].mean().item(), right[full].float().mean().item())
 
 
-def _corrupt(clean: Tensor, vocabulary: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _corrupt(
+    clean: Tensor, answer: Tensor, vocabulary: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """The noisy canvases and which of them are noise throughout."""
     count = len(clean)
     full = torch.rand(count, generator=generator) < FULL_NOISE_SHARE
     level = torch.rand(count, generator=generator).clamp(min=1e-3).masked_fill(full, 1.0)
     hit = torch.rand(clean.shape, generator=generator) < level[:, None]
+    tail = torch.rand(count, generator=generator) < TAIL_NOISE_SHARE
+    first = torch.rand(count, generator=generator) * answer.sum(dim=1)
+    behind = torch.arange(clean.shape[1]) >= first[:, None]
+    hit = torch.where((tail & ~full)[:, None], behind, hit)
     noise = torch.randint(0, vocabulary, clean.shape, generator=generator)
     return torch.where(hit, noise, clean), full
 
