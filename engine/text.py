@@ -15,6 +15,9 @@ from jinja2.exceptions import SecurityError, TemplateError
 from palimpsest.engine.errors import CheckpointError, InvalidRequest
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_FAILURES += (MemoryError, RecursionError)
+"""What an expression inside a template may raise, besides the template's own errors."""
 
 
 class TextCodec:
@@ -31,10 +34,15 @@ class TextCodec:
             raise CheckpointError(f"{folder / 'tokenizer.json'}: no such file")
         try:
             self._tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as wrong:
+        except Exception as wrong:
+            # whatever is wrong with the file, the library raises nothing more specific
             reason = " ".join(str(wrong).split())
             raise CheckpointError(f"{folder}: the tokenizer cannot be read: {reason}") from None
         self._has_template = self._tokenizer.chat_template is not None
+        known = self._tokenizer.get_vocab()
+        bytes_of_characters = {known.get(f"<0x{byte:02X}>") for byte in range(256)}
+        added = self._tokenizer.added_tokens_decoder
+        self._partial = bytes_of_characters | {i for i, token in added.items() if token.special}
 
     @property
     def vocabulary_size(self) -> int:
@@ -67,8 +75,19 @@ class TextCodec:
             raise InvalidRequest("prompt.chat", f"the chat template tried: {refused}") from None
         except TemplateError as refused:
             raise InvalidRequest("prompt.chat.messages", str(refused)) from None
+        except _FAILURES as failed:
+            reason = f"the chat template failed on it: {type(failed).__name__}: {failed}"
+            raise InvalidRequest("prompt.chat.messages", reason) from None
         # the template writes <bos> itself
         return self.encode(cast(str, text))
+
+    def is_partial(self, token_id: int) -> bool:
+        """Whether what `token_id` shows may depend on the ids after it.
+
+        Bytes of a character have tokens of their own, and a run of them is read as a whole; special
+        tokens show nothing and do not end a run.
+        """
+        return token_id in self._partial
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """Text of ids; special tokens are left out, cut characters show as U+FFFD."""
@@ -82,8 +101,8 @@ class TextCodec:
 class Detokenizer:
     """Turns parts of an answer into text that never has to be taken back.
 
-    A character whose bytes straddle two parts is held until it is whole, so the pieces joined are
-    exactly the text of all ids.
+    A character whose bytes straddle two parts is held until whatever follows it is known, so the
+    pieces joined are exactly the text of all ids.
     """
 
     def __init__(self, codec: TextCodec) -> None:
@@ -94,7 +113,11 @@ class Detokenizer:
     def push(self, token_ids: Iterable[int]) -> str:
         """Text that became final with these ids."""
         self._ids += token_ids
-        text = self._codec.decode(self._ids)
+        settled = len(self._ids)
+        while settled and self._codec.is_partial(self._ids[settled - 1]):
+            settled -= 1
+        text = self._codec.decode(self._ids[:settled])
+        # tokenizers without tokens for bytes cut characters inside others
         return self._give(text, len(text.rstrip(_REPLACEMENT)))
 
     def finish(self) -> str:

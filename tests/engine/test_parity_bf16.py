@@ -17,9 +17,11 @@ from palimpsest.engine.loading import load
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.segments import Segment, run_segments
 
-LENGTHS = (10, 60, 300)
-FACTOR = 1.5
-"""Errors are sums of many roundings; two ways of rounding agree in size, not in value."""
+LENGTHS = (10, 40, 100, 300)
+FACTOR = 1.25
+"""Errors are sums of many roundings: two ways of rounding agree in size, not in value. Medians,
+because a few rows are sent to another expert and are far off in either.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +58,8 @@ def test_bf16_is_no_further_from_fp32_than_the_reference_is(
     for length in LENGTHS:
         prompt = random_prompt(length)
         exact = first_logits(bundled.reference, prompt)
-        own += float((own_first_logits(half_model, prompt) - exact).abs().mean())
-        others += float((first_logits(half_reference, prompt) - exact).abs().mean())
+        own += float((own_first_logits(half_model, prompt) - exact).abs().median())
+        others += float((first_logits(half_reference, prompt) - exact).abs().median())
     assert own <= FACTOR * others
 
 

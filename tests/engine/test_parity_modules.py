@@ -13,6 +13,7 @@ from replay import random_prompt
 from torch import Tensor
 
 from palimpsest.engine.cache import SequenceCache
+from palimpsest.engine.layers import Experts
 from palimpsest.engine.model import Rows
 from palimpsest.engine.segments import Segment, SegmentAttention
 from palimpsest.kernels.experts import mixture_of_experts
@@ -174,6 +175,7 @@ def test_experts_are_the_references(observed: Observed, index: int, mode: str) -
     call = observed.call(mode, f"layers.{index}.experts")
     x, experts, weights = call.inputs
     own = observed.pair.model.network.layers[index].get_submodule("experts")
+    assert isinstance(own, Experts)
     output = mixture_of_experts(
         x, weights=weights, experts=experts, gate_up=own.gate_up_proj, down=own.down_proj
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from pairs import Pair
-from reference import record
+from reference import Reference, record
 from replay import answer, random_prompt, replay, replayed_noise
 from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
@@ -37,7 +37,7 @@ def test_trap_06_temperature_falls_from_the_maximum_and_never_reaches_the_minimu
     steps: int,
 ) -> None:
     schedule = TemperatureSchedule(maximum=HIGHEST, minimum=LOWEST, steps=steps)
-    reference = LinearTemperatureScheduleLogitsProcessor(LOWEST, HIGHEST, steps)
+    reference: Reference = LinearTemperatureScheduleLogitsProcessor(LOWEST, HIGHEST, steps)
     scores = torch.linspace(-30, 30, 101)[None]
     for step in range(1, steps + 1):
         remaining = torch.tensor(steps - step + 1, dtype=torch.int32)
@@ -70,7 +70,7 @@ def test_trap_08_stopping_is_strict_and_accepting_is_not() -> None:
     canvas = torch.zeros(4, dtype=torch.int64)
     above = math.nextafter(level, math.inf) + 1e-6
     for threshold, stops in ((level, False), (above, True)):
-        reference = StableAndConfidentStoppingCriteria(0, threshold)
+        reference: Reference = StableAndConfidentStoppingCriteria(0, threshold)
         own = StopRule(stability_threshold=0, confidence_threshold=threshold)
         assert bool(reference(canvas[None], logits)) is stops
         assert own.met(canvas, [], level) is stops
@@ -80,10 +80,9 @@ def test_trap_08_stopping_is_strict_and_accepting_is_not() -> None:
 
 
 def _accepted_by_reference(logits: Tensor, bound: float) -> int:
-    sampler = EntropyBoundSampler(EntropyBoundSamplerConfig(bound), 4, 2, 48)
-    canvas: torch.LongTensor = torch.zeros(1, 4, dtype=torch.int64)  # type: ignore[assignment]
+    sampler: Reference = EntropyBoundSampler(EntropyBoundSamplerConfig(bound), 4, 2, 48)
+    canvas = torch.zeros(1, 4, dtype=torch.int64)
     sampler.accept_canvas(canvas, canvas, logits, cur_step=1)
-    assert sampler.accepted_token_mask is not None
     return int(sampler.accepted_token_mask.sum())
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import DiffusionGemmaForBlockDiffusion
 
 Reference: TypeAlias = Any
-"""A DiffusionGemmaForBlockDiffusion; its annotations do not fit its own use of itself."""
+"""Something of transformers, whose annotations do not fit its own use of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
