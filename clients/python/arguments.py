@@ -13,7 +13,7 @@ EXAMPLES = """\
 examples:
   palimpsest generate "reverse the word: canvas"
   palimpsest generate "add 27 and 48" --seed 7 --json
-  echo "count from 7 to 40" | palimpsest generate - --address localhost:50051
+  echo "count from 1 to 40" | palimpsest generate - --address localhost:50051
   palimpsest chat
   palimpsest serve --model bundled --port 50051
 

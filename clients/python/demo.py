@@ -40,8 +40,8 @@ TASKS = (
     Task(name="add", prompt="add 27 and 48", words=("75",)),
     Task(
         name="count",
-        prompt="count from 7 to 40",
-        words=tuple(str(number) for number in range(7, 41)),
+        prompt="count from 1 to 40",
+        words=tuple(str(number) for number in range(1, 41)),
     ),
 )
 
