@@ -7,8 +7,11 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+import torch
 from pairs import Pair
+from reference import watching
 from replay import answer, ending, random_prompt, run, submit
+from torch import Tensor
 
 from palimpsest.engine.engine import Engine, LoadedModel
 from palimpsest.engine.messages import (
@@ -170,6 +173,35 @@ def test_a_draft_shows_tokens_confidence_and_what_was_accepted(calm: Pair) -> No
         bits = int.from_bytes(step.draft.accepted_mask, "little")
         assert bits.bit_count() == step.accepted_count >= 1
         assert step.batch_size == 1
+
+
+def test_the_mask_of_a_draft_names_the_positions_that_were_accepted(calm: Pair) -> None:
+    """Accepted positions keep their draw, the others get the next noise."""
+
+    class Marked:
+        """Draws 1 everywhere and renoises with 0, so that the next canvas shows the mask."""
+
+        def initial_canvas(self) -> Tensor:
+            return torch.zeros(C, dtype=torch.int64)
+
+        def draw(self, probabilities: Tensor, step: int) -> Tensor:
+            return torch.ones(C, dtype=torch.int64)
+
+        def renoise(self, step: int) -> Tensor:
+            return torch.zeros(C, dtype=torch.int64)
+
+    engine = Engine(calm.ending_at(), noise_for=lambda request, canvas_index: Marked())
+    sampling = Sampling(max_output_tokens=C, seed=0, max_denoising_steps=3, entropy_bound=30.0)
+    engine.step([submit(PROMPT, sampling)])
+    with watching(calm.model.network.embed_tokens) as (calls,):
+        steps = [event for _ in range(3) for event in engine.step([])]
+    for before, after in itertools.pairwise(range(3)):
+        event, seen = steps[before], calls[after].inputs[0].tolist()
+        assert isinstance(event, Stepped)
+        assert event.draft is not None
+        bits = int.from_bytes(event.draft.accepted_mask, "little")
+        assert [bits >> i & 1 for i in range(C)] == seen
+        assert 0 < sum(seen) < C
 
 
 def test_drafts_are_left_out_unless_asked_for_and_change_nothing(calm: Pair) -> None:
