@@ -63,7 +63,7 @@ def main() -> None:
         "threads": arguments.threads,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "torch": torch.__version__,
-        "random": f"seeds; and the weights of {WIDE_NAME}",
+        "random": "seeds, and the weights of the second checkpoint",
         "results": results,
     }
     print(json.dumps(document))
