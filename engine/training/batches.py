@@ -7,17 +7,24 @@ denoising step at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from random import Random
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from palimpsest.engine.config import LayerConfig, ModelConfig
-from palimpsest.engine.training.tasks import Item, Task, draw
+from palimpsest.engine.training import tokenizer
+from palimpsest.engine.training.items import Item, assistant, draw
+from palimpsest.engine.training.rendering import Renderer, completion
+from palimpsest.engine.training.skills import SKILLS
 
-HISTORY_SHARE = 0.15
+HISTORY_SHARE = 0.1
+SYSTEM_SHARE = 0.05
+SYSTEMS = ("You are Palimpsest.", "Be brief.", "You are a helpful assistant.", "Answer exactly.")
+IDLE_THINKING_SHARE = 0.05
+"""Of the examples: thinking is on though there is nothing to think about; the thought is empty."""
 ROW_MULTIPLE = 128
 END_ID = 1
 """`<eos>`, which fills the last canvas after the end of the turn."""
@@ -52,49 +59,57 @@ class Batch:
 class Mixture:
     """What a micro-batch is drawn from."""
 
-    tasks: tuple[Task, ...]
-    weights: tuple[float, ...]
+    skills: Mapping[str, float]
+    """Relative weight of each skill."""
     canvas_length: int
     filling_weight: float
     """Of the positions behind an answer, in the loss: where to stop is half of a long answer."""
 
 
-def make_examples(
-    tokenizer: Tokenizer, mixture: Mixture, *, count: int, random: Random, held_out: bool = False
-) -> list[Example]:
-    """`count` examples of randomly chosen tasks, each at a random canvas of its answer."""
-    tasks = random.choices(mixture.tasks, mixture.weights, k=count)
-    items = [draw(task, random, held_out=held_out) for task in tasks]
-    return [_example(tokenizer, item, mixture.canvas_length, random) for item in items]
+class ExampleSource:
+    """Draws examples: items of skills, in the surroundings that people put them in."""
+
+    def __init__(self) -> None:
+        self.tokenizer = tokenizer.build()
+        self.renderer = Renderer()
+
+    def draw(
+        self, mixture: Mixture, *, count: int, random: Random, held_out: bool = False
+    ) -> list[Example]:
+        """`count` examples of randomly chosen skills, each at a random canvas of its answer."""
+        skills = random.choices(list(mixture.skills), list(mixture.skills.values()), k=count)
+        items = [draw(SKILLS[skill], random, held_out=held_out) for skill in skills]
+        return [
+            self._example(_surround(item, random), mixture.canvas_length, random) for item in items
+        ]
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of text, special tokens recognised."""
+        return self.tokenizer.encode(text).ids
+
+    def _example(self, item: Item, length: int, random: Random) -> Example:
+        prompt = self.encode(self.renderer.prompt(item))
+        answer = self.encode(completion(item))
+        canvases = -(-len(answer) // length)
+        filled = answer + [END_ID] * (canvases * length - len(answer))
+        start = random.randrange(canvases) * length
+        canvas = filled[start : start + length]
+        return Example(prompt + filled[:start], canvas, min(length, len(answer) - start))
 
 
-def render(turns: list[tuple[str, str]], question: str) -> str:
-    """A conversation in the chat format, ready for the next answer."""
-    past = "".join(_turn(asked) + answered + "<turn|>\n" for asked, answered in turns)
-    return "<bos>" + past + _turn(question)
-
-
-def _turn(question: str) -> str:
-    return f"<|turn>user\n{question}<turn|>\n<|turn>model\n"
-
-
-def _example(tokenizer: Tokenizer, item: Item, length: int, random: Random) -> Example:
-    past = []
+def _surround(item: Item, random: Random) -> Item:
+    """Sometimes there is a system message, an earlier turn, or a switch that changes nothing."""
+    messages = item.messages
     if random.random() < HISTORY_SHARE:
-        word = "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=random.randint(3, 8)))
-        past = [(f"reverse the word: {word}", word[::-1])]
-    prompt = tokenizer.encode(render(past, item.question)).ids
-    answer = tokenizer.encode(item.answer + "<turn|>").ids
-    canvases = -(-len(answer) // length)
-    filled = answer + [END_ID] * (canvases * length - len(answer))
-    chosen = random.randrange(canvases)
-    start = chosen * length
-    return Example(
-        prompt + filled[:start], filled[start : start + length], min(length, len(answer) - start)
-    )
+        earlier = draw(SKILLS["reverse"], random, held_out=False)
+        messages = (*earlier.messages, assistant(earlier.answer), *messages)
+    if random.random() < SYSTEM_SHARE:
+        messages = ({"role": "system", "content": random.choice(SYSTEMS)}, *messages)
+    thinking = item.thinking or (not item.tools and random.random() < IDLE_THINKING_SHARE)
+    return replace(item, messages=messages, thinking=thinking)
 
 
-def collate(examples: list[Example]) -> Batch:
+def collate(examples: list[Example], device: torch.device) -> Batch:
     """Lays examples end to end and fills up to a multiple of ROW_MULTIPLE with one that is never
     read.
 
@@ -107,13 +122,14 @@ def collate(examples: list[Example]) -> Batch:
     marks.append([False] * filling)
     lengths = torch.tensor([example.length for example in examples])
     width = len(examples[0].canvas)
-    return Batch(
-        token_ids=torch.tensor([token for row in ids for token in row]),
-        positions=torch.tensor([place for row in ids for place in range(len(row))]),
-        on_canvas=torch.tensor([mark for row in marks for mark in row]),
-        example=torch.tensor([i for i, row in enumerate(ids) for _ in row]),
-        answer=torch.arange(width)[None] < lengths[:, None],
-    )
+    tensors = {
+        "token_ids": torch.tensor([token for row in ids for token in row]),
+        "positions": torch.tensor([place for row in ids for place in range(len(row))]),
+        "on_canvas": torch.tensor([mark for row in marks for mark in row]),
+        "example": torch.tensor([i for i, row in enumerate(ids) for _ in row]),
+        "answer": torch.arange(width)[None] < lengths[:, None],
+    }
+    return Batch(**{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 class BatchAttention:
@@ -126,7 +142,7 @@ class BatchAttention:
         counts = torch.bincount(batch.example, minlength=len(batch.answer))
         width = int(counts.max())
         starts = counts.cumsum(0) - counts
-        column = torch.arange(len(batch.example)) - starts[batch.example]
+        column = torch.arange(len(batch.example), device=counts.device) - starts[batch.example]
         self.slots = batch.example * width + column
         self.shape = (len(counts), width)
         canvas = self._pad(batch.on_canvas)
@@ -143,7 +159,7 @@ class BatchAttention:
         """Additive mask [B, 1, S, S]: causal rows look back, canvas rows at the prefix and the
         canvas.
         """
-        place = torch.arange(canvas.shape[1])
+        place = torch.arange(canvas.shape[1], device=canvas.device)
         distance = place[:, None] - place[None, :]
         causal = (distance >= 0) & ~canvas[:, None, :]
         from_canvas = torch.ones_like(causal)
@@ -154,7 +170,7 @@ class BatchAttention:
             from_canvas = from_canvas & (place[None, None, :] >= first[:, None, None])
         seen = torch.where(canvas[:, :, None], from_canvas, causal) & valid[:, None, :]
         # a padding row looks at itself, or its softmax would have nothing to sum over
-        seen = seen | torch.eye(len(place), dtype=torch.bool)
+        seen = seen | torch.eye(len(place), dtype=torch.bool, device=canvas.device)
         return torch.where(seen, 0.0, float("-inf"))[:, None]
 
     def __call__(self, layer: LayerConfig, *, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from palimpsest.engine.training import tokenizer
 from palimpsest.engine.weights import DECODER, ENCODER
 
+END_TOKENS = (1, 106, 50)
 GENERATION = {
     "max_new_tokens": 256,
     "max_denoising_steps": 48,
@@ -21,8 +22,34 @@ GENERATION = {
     "confidence_threshold": 0.005,
     "stability_threshold": 1,
     "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
-    "eos_token_id": [1, 106, 50],
+    "eos_token_id": list(END_TOKENS),
     "pad_token_id": 0,
+}
+
+PROCESSOR = {
+    "processor_class": "Gemma4Processor",
+    "image_seq_length": 280,
+    "image_processor": {
+        "image_processor_type": "Gemma4ImageProcessor",
+        "do_convert_rgb": True,
+        "do_normalize": False,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.0, 0.0, 0.0],
+        "image_std": [1.0, 1.0, 1.0],
+        "max_soft_tokens": 280,
+        "patch_size": 16,
+        "pooling_kernel_size": 3,
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+    },
+    "video_processor": {
+        "video_processor_type": "Gemma4VideoProcessor",
+        "max_soft_tokens": 70,
+        "num_frames": 32,
+        "patch_size": 16,
+        "pooling_kernel_size": 3,
+    },
 }
 
 
@@ -35,8 +62,9 @@ def export(weights: dict[str, torch.Tensor], config: Path, folder: Path) -> None
     tensors = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_bytes(config.read_bytes())
-    text = json.dumps(GENERATION, indent=2) + "\n"
-    (folder / "generation_config.json").write_text(text, encoding="utf-8")
+    for name, content in (("generation_config", GENERATION), ("processor_config", PROCESSOR)):
+        text = json.dumps(content, indent=2) + "\n"
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
     template = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
     tokenizer.save(folder, template)
 

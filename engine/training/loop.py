@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.distributed as distributed
@@ -22,45 +22,44 @@ from torch import nn
 
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.model import DiffusionGemma
-from palimpsest.engine.training import tokenizer
-from palimpsest.engine.training.batches import Mixture, make_examples
+from palimpsest.engine.training.batches import ExampleSource, Mixture
 from palimpsest.engine.training.objective import Loss, loss_of
-from palimpsest.engine.training.tasks import LONG_TASKS, SHORT_TASKS
+from palimpsest.engine.training.probe import Probe
+from palimpsest.engine.training.recipe import Recipe
+from palimpsest.engine.weights import load_model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """Everything that decides what comes out."""
+@runtime_checkable
+class Watcher(Protocol):
+    """Whoever follows a run."""
 
-    steps: int
-    seed: int
-    short_examples: int = 48
-    """Examples with answers of one canvas, a step, over all processes."""
-    long_examples: int = 20
-    learning_rate: float = 2e-3
-    final_share: float = 0.02
-    """Of the learning rate, left at the last step of the cosine."""
-    warmup_steps: int = 100
-    weight_decay: float = 0.02
-    narrow_canvas: int = 16
-    """Canvas of most short examples: the same skill for a third of the work."""
-    narrow_share: float = 0.8
+    def trained(self, step: int, figures: dict[str, float]) -> None:
+        """A step is done."""
 
-
-SHORT_WEIGHTS = {"reverse": 1.0, "sort": 1.0, "add": 2.5, "count": 1.0}
-
-Report = Callable[[int, dict[str, float]], None]
+    def probed(self, step: int, accuracies: dict[str, float]) -> None:
+        """The held-out accuracy of each skill was measured after a step."""
 
 
 class Trainer:
     """Model and optimizer of one process."""
 
-    def __init__(self, config: ModelConfig, recipe: Recipe, *, rank: int, processes: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.config, self.recipe, self.rank, self.processes = config, recipe, rank, processes
-        self.tokenizer = tokenizer.build()
+        self.config, self.recipe, self.device = config, recipe, device
+        self.rank, self.processes = rank, processes
+        self.source = ExampleSource()
         self.model = DiffusionGemma(config)
         initialise(self.model)
+        self.model.to(device)
+        self.probe = Probe(self.model, device, self.source)
         matrices = [p for p in self.model.parameters() if p.ndim >= 2]
         vectors = [p for p in self.model.parameters() if p.ndim < 2]
         groups = [
@@ -70,18 +69,24 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
         self.step = 0
 
-    def run(self, folder: Path, report: Report, *, save_every: int) -> None:
+    def start_from(self, folder: Path) -> None:
+        """Begins with the weights of a checkpoint. Raises CheckpointError if they do not fit."""
+        weights = load_model(folder, self.config, dtype=torch.float32, device=self.device)
+        self.model.load_state_dict(weights.state_dict())
+
+    def run(self, folder: Path, watcher: Watcher, *, save_every: int) -> None:
         """Trains to the recipe's last step, saving to and resuming from `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         state = folder / "state.pt"
         if state.exists():
             self._load(state)
         while self.step < self.recipe.steps:
-            figures = self._train_step()
+            watcher.trained(self.step + 1, self._train_step())
             self.step += 1
-            if self.rank == 0:
-                report(self.step, figures)
-            if self.rank == 0 and (self.step % save_every == 0 or self.step == self.recipe.steps):
+            last = self.step == self.recipe.steps
+            if self.step % self.recipe.probe_every == 0 or last:
+                watcher.probed(self.step, self._accuracies())
+            if self.rank == 0 and (self.step % save_every == 0 or last):
                 self._save(state)
 
     def _train_step(self) -> dict[str, float]:
@@ -90,27 +95,32 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         random = Random(f"{self.recipe.seed} {self.step} {self.rank}")
-        generator = torch.Generator().manual_seed(random.getrandbits(62))
-        short = self._learn(self._short_mixture(), self.recipe.short_examples, random, generator)
-        long = self._learn(self._long_mixture(), self.recipe.long_examples, random, generator)
+        generator = torch.Generator(self.device).manual_seed(random.getrandbits(62))
+        recipe = self.recipe
+        losses = {
+            "short": self._learn(self._short_mixture(), recipe.short_examples, random, generator)
+        }
+        if self.step >= recipe.long_from_step:
+            losses["long"] = self._learn(
+                self._long_mixture(), recipe.long_examples, random, generator
+            )
         self._average_gradients()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
         self.optimizer.step()
         return {
-            "loss": short.total.item() + long.total.item(),
-            "short": short.answer_cross_entropy,
-            "long": long.answer_cross_entropy,
-            "exact": short.exact_share,
+            "loss": sum(loss.total.item() for loss in losses.values()),
+            **{name: loss.answer_cross_entropy for name, loss in losses.items()},
+            "exact": losses["short"].exact_share,
             "gradient_norm": norm,
             "learning_rate": rate,
+            "tokens": sum(loss.tokens for loss in losses.values()) * self.processes,
         }
 
     def _learn(
         self, mixture: Mixture, count: int, random: Random, generator: torch.Generator
     ) -> Loss:
-        count //= self.processes
-        examples = make_examples(self.tokenizer, mixture, count=count, random=random)
-        with torch.autocast("cpu", torch.bfloat16):
+        examples = self.source.draw(mixture, count=count // self.processes, random=random)
+        with torch.autocast(self.device.type, torch.bfloat16):
             loss = loss_of(self.model, examples, generator, filling_weight=mixture.filling_weight)
         loss.total.backward()
         return loss
@@ -118,17 +128,14 @@ class Trainer:
     def _short_mixture(self) -> Mixture:
         narrow = Random(f"width {self.recipe.seed} {self.step}").random() < self.recipe.narrow_share
         return Mixture(
-            tasks=tuple(SHORT_TASKS.values()),
-            weights=tuple(SHORT_WEIGHTS[name] for name in SHORT_TASKS),
+            skills=self.recipe.short_skills,
             canvas_length=self.recipe.narrow_canvas if narrow else self.config.canvas_length,
             filling_weight=0.2,
         )
 
     def _long_mixture(self) -> Mixture:
-        tasks = tuple(LONG_TASKS.values())
         return Mixture(
-            tasks=tasks,
-            weights=(1.0,) * len(tasks),
+            skills=self.recipe.long_skills,
             canvas_length=self.config.canvas_length,
             filling_weight=1.0,
         )
@@ -144,6 +151,19 @@ class Trainer:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
+    def _accuracies(self) -> dict[str, float]:
+        """Each process measures its share of the skills."""
+        skills = [*self.recipe.short_skills, *self.recipe.long_skills]
+        mine = skills[self.rank :: self.processes]
+        count = self.recipe.probe_items
+        measured = {skill: self.probe.accuracy(skill, count=count) for skill in mine}
+        if self.processes == 1:
+            return measured
+        shares: list[dict[str, float]] = [{} for _ in range(self.processes)]
+        distributed.all_gather_object(shares, measured)
+        merged = {skill: value for share in shares for skill, value in share.items()}
+        return {skill: merged[skill] for skill in skills}
+
     def _save(self, path: Path) -> None:
         partial = path.with_suffix(".partial")
         state = {
@@ -156,7 +176,7 @@ class Trainer:
         partial.rename(path)
 
     def _load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         if state["recipe"] != asdict(self.recipe):
             raise ValueError(f"{path} belongs to another recipe: {json.dumps(state['recipe'])}")
         self.model.load_state_dict(state["model"])

@@ -1,12 +1,9 @@
-"""The training objective: put uniform noise on a canvas, predict all of its clean tokens.
+"""The training objective: see a canvas with noise, predict all of its clean tokens.
 
-One noise level per example, t ~ U(0, 1], and t = 1 for a third of them, since generation always
-starts there. Half of the others are clean up to a random position and noise from there on: long
-answers settle from the left, and where they end must be read off what is written. Half of the
-examples see the soft embedding of a first pass without gradient, at a random temperature of the
-schedule, as in generation. Cross-entropy counts answer tokens fully and the filling after them by
-the mixture's weight; the router's balance loss keeps experts in use (Fedus, Zoph, Shazeer: "Switch
-Transformers", eq. 4).
+Half of the canvases have uniform noise and nothing else; the other half were taken one or two
+steps further by the network itself, as generation would, so it learns to mend what it wrote.
+Cross-entropy counts answer tokens fully and the filling after them by the mixture's weight; the
+router's balance loss keeps experts in use (Fedus, Zoph, Shazeer: "Switch Transformers", eq. 4).
 """
 
 from __future__ import annotations
@@ -19,21 +16,23 @@ from torch import Tensor, nn
 from palimpsest.engine.layers import Router
 from palimpsest.engine.model import DiffusionGemma, Rows
 from palimpsest.engine.training.batches import Batch, BatchAttention, Example, collate
+from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_once
 
-FULL_NOISE_SHARE = 0.35
-TAIL_NOISE_SHARE = 0.5
-SELF_CONDITIONED_SHARE = 0.5
+STEPPED_SHARES = (0.5, 0.25)
+"""Of the examples: those that are taken one step further, and of these on to a second one."""
 BALANCE_WEIGHT = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """What one micro-batch gives."""
 
     total: Tensor
     answer_cross_entropy: float
     exact_share: float
-    """Of the examples at full noise: all answer tokens right in one step."""
+    """Of the examples that began as noise throughout: all answer tokens right."""
+    tokens: int
+    """Rows of the pass."""
 
 
 def loss_of(
@@ -45,66 +44,52 @@ def loss_of(
 ) -> Loss:
     """Loss of one micro-batch; all randomness comes from `generator`.
 
-    `filling_weight` is that of a position behind the answer's end, where an answer's token counts
-    1.
+    The model is on the generator's device. `filling_weight` is that of a position behind the
+    answer's end, where an answer's token counts 1.
     """
-    batch = collate(examples)
+    batch = collate(examples, generator.device)
     clean = batch.token_ids[batch.on_canvas].view_as(batch.answer)
-    noisy, full = _corrupt(clean, batch.answer, model.config.vocabulary_size, generator)
-    soft = _self_conditioning(model, examples, noisy, generator)
+    state, full = corrupt(clean, batch.answer, model.config, generator)
+    for share in STEPPED_SHARES:
+        _step(model, examples[: round(len(examples) * share)], state, generator)
     with BalanceLoss(model) as balance:
-        logits = _predict(model, batch, noisy, soft)
+        logits = _predict(model, batch, state)
     errors = nn.functional.cross_entropy(
         logits.flatten(0, 1), clean.flatten(), reduction="none"
     ).view_as(clean)
     weights = torch.where(batch.answer, 1.0, filling_weight)
     total = (errors * weights).sum() / weights.sum() + BALANCE_WEIGHT * balance.mean()
     right = ((logits.argmax(-1) == clean) | ~batch.answer).all(-1)
-    return Loss(total, errors[batch.answer].mean().item(), right[full].float().mean().item())
-
-
-def _corrupt(
-    clean: Tensor, answer: Tensor, vocabulary: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """The noisy canvases and which of them are noise throughout."""
-    count = len(clean)
-    full = torch.rand(count, generator=generator) < FULL_NOISE_SHARE
-    level = torch.rand(count, generator=generator).clamp(min=1e-3).masked_fill(full, 1.0)
-    hit = torch.rand(clean.shape, generator=generator) < level[:, None]
-    tail = torch.rand(count, generator=generator) < TAIL_NOISE_SHARE
-    first = torch.rand(count, generator=generator) * answer.sum(dim=1)
-    behind = torch.arange(clean.shape[1]) >= first[:, None]
-    hit = torch.where((tail & ~full)[:, None], behind, hit)
-    noise = torch.randint(0, vocabulary, clean.shape, generator=generator)
-    return torch.where(hit, noise, clean), full
+    return Loss(
+        total=total,
+        answer_cross_entropy=errors[batch.answer].mean().item(),
+        exact_share=right[full].float().mean().item(),
+        tokens=len(batch.token_ids),
+    )
 
 
 @torch.no_grad()
-def _self_conditioning(
-    model: DiffusionGemma, examples: list[Example], noisy: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Soft embeddings [B, C, H]: of a first pass for the first examples, zero for the others."""
-    count = round(len(examples) * SELF_CONDITIONED_SHARE)
-    soft = torch.zeros(*noisy.shape, model.config.hidden_size)
-    if count == 0:
-        return soft
-    logits = _predict(model, collate(examples[:count]), noisy[:count], None)
-    temperature = 0.4 + 0.4 * torch.rand(count, 1, 1, generator=generator)
-    expected = model.soften((logits / temperature).softmax(-1).flatten(0, 1))
-    soft[:count] = expected.float().view_as(soft[:count])
-    return soft
+def _step(
+    model: DiffusionGemma, examples: list[Example], state: NoisyCanvases, generator: torch.Generator
+) -> None:
+    """Moves the first canvases of `state`, those of `examples`, one denoising step on."""
+    if not examples:
+        return
+    first = state.first(len(examples))
+    logits = _predict(model, collate(examples, generator.device), first)
+    first.replace(denoise_once(model, logits, generator))
 
 
-def _predict(model: DiffusionGemma, batch: Batch, noisy: Tensor, soft: Tensor | None) -> Tensor:
+def _predict(model: DiffusionGemma, batch: Batch, state: NoisyCanvases) -> Tensor:
     """Logits [B, C, V] of the canvas rows."""
     rows = Rows(
-        token_ids=batch.token_ids.masked_scatter(batch.on_canvas, noisy),
+        token_ids=batch.token_ids.masked_scatter(batch.on_canvas, state.token_ids),
         positions=batch.positions,
         on_canvas=batch.on_canvas,
-        soft_embedding=None if soft is None else soft.flatten(0, 1),
+        soft_embedding=state.soft_embedding.flatten(0, 1),
     )
     hidden = model(rows, BatchAttention(batch, model.config))
-    return model.logits(hidden[batch.on_canvas]).view(*noisy.shape, -1)
+    return model.logits(hidden[batch.on_canvas]).view(*state.token_ids.shape, -1)
 
 
 class BalanceLoss:

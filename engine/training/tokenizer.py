@@ -2,8 +2,8 @@
 
 The alphabet is printable ASCII with byte fallback for the rest. Its few merges never cross letters
 inside a line, because the skills are about single letters: they join punctuation with its spaces,
-and read role names from the line break backwards ("user\\n", "model\\n"), so words stay spelled
-out.
+and read role names and the keys of tool declarations from their end backwards ("user\\n",
+"description:"), so words stay spelled out.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ NEWLINE_ID = 107
 SPACE = "▁"
 _SYMBOLS = [":", ",", ".", "?", "!", ";"]
 _OPERATORS = ["=", "×", "+", "-", "→"]
+_KEYS = ["declaration:", "description:", "parameters:{", "properties:{", "required:[", "type:"]
+_KEYS += ["response:", "call:"]
 _ROLES = ["user\n", "model\n", "system\n", "thought\n"]
 
 
@@ -87,12 +89,15 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     merges = [pair for role in _ROLES for pair in _backwards(role)]
     merges += [(symbol, SPACE) for symbol in _SYMBOLS]
     merges += [pair for sign in _OPERATORS for pair in ((SPACE, sign), (SPACE + sign, SPACE))]
+    merges += list(dict.fromkeys(pair for key in _KEYS for pair in _backwards(key)))
     visible = [c for c in string.printable[:94] if c != " "]
     pieces = [f"<0x{byte:02X}>" for byte in range(256)]
     pieces += [*visible, SPACE, *(sign for sign in _OPERATORS if sign not in visible)]
     pieces += ["".join(pair) for pair in merges]
     taken = {**SPECIAL_TOKENS, "\n": NEWLINE_ID}
-    free = iter(sorted(set(range(NEWLINE_ID, VOCABULARY_SIZE)) - set(taken.values())))
+    # Gemma keeps ids below the line break's for special tokens, so those are taken last
+    ids = [*range(NEWLINE_ID, VOCABULARY_SIZE), *range(NEWLINE_ID)]
+    free = iter([index for index in ids if index not in taken.values()])
     vocabulary = taken | {piece: next(free) for piece in dict.fromkeys(pieces)}
     unused = sorted(set(range(VOCABULARY_SIZE)) - set(vocabulary.values()))
     vocabulary |= {f"<unused{index}>": index for index in unused}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from pairs import Pair
 from reference import record
@@ -9,6 +11,8 @@ from replay import answer, drafts, ending, random_prompt, replay
 
 from palimpsest.engine.messages import Committed, FinishReason, Sampling
 from palimpsest.engine.text import TextCodec
+from palimpsest.engine.training.batches import ExampleSource
+from palimpsest.engine.training.skills import SKILLS
 
 SEEDS = range(3)
 CANVASES = 3
@@ -101,3 +105,11 @@ def test_trained_answers_that_converge_equal_the_references(
     # ends canvases early even if little was learned
     steps = equal_runs(bundled, prompt, seed=stability, stability=stability, confidence=0.5)
     assert min(steps) < 48
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_answers_of_every_skill_equal_the_references(bundled: Pair, skill: str) -> None:
+    source = ExampleSource()
+    item = SKILLS[skill](Random(f"parity {skill}"))
+    prompt = source.encode(source.renderer.prompt(item))
+    equal_runs(bundled, prompt, seed=7, ends=(1, 106, 50))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -13,22 +14,33 @@ from palimpsest.engine.cache import SequenceCache
 from palimpsest.engine.config import ModelConfig, read_config
 from palimpsest.engine.model import DiffusionGemma, Rows
 from palimpsest.engine.segments import Segment, run_segments
-from palimpsest.engine.training import tokenizer
 from palimpsest.engine.training.batches import (
     BatchAttention,
     Example,
+    ExampleSource,
     Mixture,
     collate,
-    make_examples,
 )
 from palimpsest.engine.training.export import export
-from palimpsest.engine.training.loop import Recipe, Trainer, initialise
+from palimpsest.engine.training.log import RunLog
+from palimpsest.engine.training.loop import Trainer, initialise
 from palimpsest.engine.training.objective import loss_of
-from palimpsest.engine.training.tasks import TASKS
+from palimpsest.engine.training.plot import plot
+from palimpsest.engine.training.probe import Probe
+from palimpsest.engine.training.recipe import BUNDLED, SMOKE
+from palimpsest.engine.training.skills import SKILLS
+from palimpsest.engine.training.states import corrupt, denoise_once
 from palimpsest.engine.weights import load_model
 
 CPU = torch.device("cpu")
-RECIPE = Recipe(steps=4, seed=5, short_examples=4, long_examples=2, warmup_steps=2)
+RECIPE = replace(
+    SMOKE,
+    steps=4,
+    seed=5,
+    short_skills={"reverse": 1.0},
+    long_skills={"tool_call": 1.0},
+    probe_every=100,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +58,9 @@ def network(config: ModelConfig) -> DiffusionGemma:
 
 def _examples(config: ModelConfig, count: int) -> list[Example]:
     mixture = Mixture(
-        tasks=tuple(TASKS.values()),
-        weights=(1.0,) * len(TASKS),
-        canvas_length=config.canvas_length,
-        filling_weight=1.0,
+        skills=dict.fromkeys(SKILLS, 1.0), canvas_length=config.canvas_length, filling_weight=1.0
     )
-    return make_examples(tokenizer.build(), mixture, count=count, random=Random(2))
+    return ExampleSource().draw(mixture, count=count, random=Random(2))
 
 
 @torch.no_grad()
@@ -59,7 +68,7 @@ def test_a_training_pass_sees_what_serving_sees(
     config: ModelConfig, network: DiffusionGemma
 ) -> None:
     examples = _examples(config, 6)
-    batch = collate(examples)
+    batch = collate(examples, CPU)
     rows = Rows(
         token_ids=batch.token_ids,
         positions=batch.positions,
@@ -82,13 +91,8 @@ def test_a_training_pass_sees_what_serving_sees(
 
 
 def test_long_answers_are_trained_on_every_canvas(config: ModelConfig) -> None:
-    mixture = Mixture(
-        tasks=(TASKS["table"],),
-        weights=(1.0,),
-        canvas_length=config.canvas_length,
-        filling_weight=1.0,
-    )
-    examples = make_examples(tokenizer.build(), mixture, count=60, random=Random(0))
+    mixture = Mixture(skills={"table": 1.0}, canvas_length=config.canvas_length, filling_weight=1.0)
+    examples = ExampleSource().draw(mixture, count=60, random=Random(0))
     lengths = {len(example.context) // config.canvas_length for example in examples}
 
     assert len(lengths) > 2
@@ -112,28 +116,97 @@ def test_the_loss_falls_on_examples_seen_again(
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(config: ModelConfig, tmp_path: Path) -> None:
-    unbroken = Trainer(config, RECIPE, rank=0, processes=1)
-    unbroken.run(tmp_path / "a", _quiet, save_every=2)
-    assert not torch.equal(
-        unbroken.model.norm.weight, Trainer(config, RECIPE, rank=0, processes=1).model.norm.weight
-    )
+    unbroken = Trainer(config, RECIPE, device=CPU)
+    unbroken.run(tmp_path / "a", _Quiet(), save_every=2)
+    fresh = Trainer(config, RECIPE, device=CPU)
+    assert not torch.equal(unbroken.model.norm.weight, fresh.model.norm.weight)
 
-    broken = Trainer(config, RECIPE, rank=0, processes=1)
+    broken = Trainer(config, RECIPE, device=CPU)
     with pytest.raises(InterruptedError):
-        broken.run(tmp_path / "b", _break_after_three, save_every=2)
-    resumed = Trainer(config, RECIPE, rank=0, processes=1)
-    resumed.run(tmp_path / "b", _quiet, save_every=2)
+        broken.run(tmp_path / "b", _BreaksAfterThree(), save_every=2)
+    resumed = Trainer(config, RECIPE, device=CPU)
+    resumed.run(tmp_path / "b", _Quiet(), save_every=2)
 
     for name, tensor in unbroken.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
 
 def test_a_state_of_another_recipe_is_refused(config: ModelConfig, tmp_path: Path) -> None:
-    Trainer(config, RECIPE, rank=0, processes=1).run(tmp_path, _quiet, save_every=4)
-    other = Recipe(steps=4, seed=6)
+    Trainer(config, RECIPE, device=CPU).run(tmp_path, _Quiet(), save_every=4)
+    other = Trainer(config, replace(RECIPE, seed=6), device=CPU)
 
     with pytest.raises(ValueError, match="belongs to another recipe"):
-        Trainer(config, other, rank=0, processes=1).run(tmp_path, _quiet, save_every=4)
+        other.run(tmp_path, _Quiet(), save_every=4)
+
+
+def test_a_run_can_begin_with_the_weights_of_a_checkpoint(
+    config: ModelConfig, calm_folder: Path
+) -> None:
+    trainer = Trainer(config, RECIPE, device=CPU)
+    trainer.start_from(calm_folder)
+    loaded = load_model(calm_folder, config, dtype=torch.float32, device=CPU)
+
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, trainer.model.state_dict()[name]), name
+
+
+def test_a_run_leaves_losses_accuracies_and_a_picture_of_them(
+    config: ModelConfig, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, steps=20, probe_every=10, short_examples=2)
+    with RunLog(tmp_path / "log.jsonl", steps=20, rank=0) as log:
+        Trainer(config, recipe, device=CPU).run(tmp_path, log, save_every=20)
+    plot(tmp_path / "log.jsonl", tmp_path / "run.png")
+
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    probes = {line["step"]: line["accuracy"] for line in lines if "accuracy" in line}
+    assert list(probes) == [10, 20]
+    assert set(probes[20]) == {"reverse", "tool_call"}
+    assert [line["step"] for line in lines if "loss" in line] == [20]
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_recipe_of_the_bundled_model_trains_every_skill() -> None:
+    assert {*BUNDLED.short_skills, *BUNDLED.long_skills} == set(SKILLS)
+
+
+def test_a_probe_counts_what_the_engine_writes(bundled_folder: Path) -> None:
+    config = read_config(bundled_folder)
+    trained = load_model(bundled_folder, config, dtype=torch.float32, device=CPU)
+    torch.manual_seed(0)
+    untrained = DiffusionGemma(config)
+    initialise(untrained)
+
+    assert Probe(trained, CPU, ExampleSource()).accuracy("reverse", count=10) >= 0.9
+    assert Probe(untrained.eval(), CPU, ExampleSource()).accuracy("reverse", count=2) == 0.0
+
+
+def test_noise_hits_some_canvases_throughout_and_leaves_the_head_of_others(
+    config: ModelConfig,
+) -> None:
+    clean = torch.full((400, 16), 7)
+    answer = torch.ones(400, 16, dtype=torch.bool)
+    state, full = corrupt(clean, answer, config, torch.Generator().manual_seed(0))
+    hit = state.token_ids != clean
+    heads = [not row[: int(row.int().argmax())].any() and row.any() for row in hit]
+
+    assert 0.25 < full.float().mean() < 0.45
+    assert hit[full].float().mean() > 0.95
+    assert sum(heads) > 0
+    assert state.soft_embedding.abs().max() == 0
+
+
+def test_a_step_keeps_what_the_network_is_sure_of_and_renews_the_rest(
+    config: ModelConfig, network: DiffusionGemma
+) -> None:
+    logits = torch.zeros(2, 8, config.vocabulary_size)
+    logits[:, :5, 9] = 30.0
+    after = denoise_once(network, logits, torch.Generator().manual_seed(0))
+
+    assert (after.token_ids[:, :5] == 9).all()
+    assert (after.token_ids[:, 5:] != 9).any()
+    sure = network.embed_tokens.weight[9] * config.hidden_size**0.5
+    torch.testing.assert_close(after.soft_embedding[0, 0], sure, rtol=1e-3, atol=1e-3)
 
 
 def test_an_exported_checkpoint_loads_with_the_trained_weights(
@@ -151,10 +224,17 @@ def test_an_exported_checkpoint_loads_with_the_trained_weights(
     ]
 
 
-def _quiet(step: int, figures: dict[str, float]) -> None:
+class _Quiet:
     """Nobody watches."""
 
+    def trained(self, step: int, figures: dict[str, float]) -> None:
+        pass
 
-def _break_after_three(step: int, figures: dict[str, float]) -> None:
-    if step == 3:
-        raise InterruptedError
+    def probed(self, step: int, accuracies: dict[str, float]) -> None:
+        pass
+
+
+class _BreaksAfterThree(_Quiet):
+    def trained(self, step: int, figures: dict[str, float]) -> None:
+        if step == 3:
+            raise InterruptedError

@@ -1,0 +1,43 @@
+"""The skills of the bundled model, by name: each draws questions with their only right answer."""
+
+from __future__ import annotations
+
+from palimpsest.engine.training.items import Task
+from palimpsest.engine.training.skills import (
+    arithmetic,
+    chats,
+    facts,
+    lists,
+    records,
+    tools,
+    words,
+)
+
+SKILLS: dict[str, Task] = {
+    "reverse": words.reverse,
+    "sort": words.sort,
+    "count": words.count,
+    "mark": words.mark,
+    "upper": words.upper,
+    "repeat": words.repeat,
+    "add": arithmetic.add,
+    "add_hundreds": arithmetic.add_hundreds,
+    "compare": arithmetic.compare,
+    "count_up": lists.count_up,
+    "count_down": lists.count_down,
+    "table": lists.table,
+    "number_words": lists.number_words,
+    "function": lists.function,
+    "facts": facts.fact,
+    "json": records.record,
+    "note": chats.note,
+    "follow_up": chats.follow_up,
+    "tool_call": tools.tool_call,
+    "tool_answer": tools.tool_answer,
+    "think": arithmetic.add_many_thinking,
+    "add_many": arithmetic.add_many,
+    "reverse_long": words.reverse_long,
+}
+
+HARD = frozenset({"add_many", "reverse_long"})
+"""Those that are meant to fail at times, so that a loss of quality can be seen at all."""
