@@ -39,11 +39,17 @@ from palimpsest.engine.messages import (
     Usage,
 )
 from palimpsest.engine.options import BUNDLED, EngineOptions
-from palimpsest.engine.text import Detokenizer, TextCodec
+from palimpsest.engine.text import (
+    RESERVED_TEMPLATE_VARIABLES,
+    Detokenizer,
+    Marker,
+    TextCodec,
+)
 
 __all__ = [
     "BUNDLED",
     "MAX_OUTPUT_TOKENS",
+    "RESERVED_TEMPLATE_VARIABLES",
     "AsyncChannel",
     "Cancel",
     "ChannelClosed",
@@ -65,6 +71,7 @@ __all__ = [
     "InvalidRequest",
     "LoadFailed",
     "Loading",
+    "Marker",
     "ModelInfo",
     "ModelNotFound",
     "Overloaded",

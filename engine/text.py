@@ -6,6 +6,7 @@ gives it.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,58 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _FAILURES += (MemoryError, RecursionError)
 """What an expression inside a template may raise, besides the template's own errors."""
+
+
+RESERVED_TEMPLATE_VARIABLES = frozenset(
+    [
+        "messages",
+        "conversation",
+        "conversations",
+        "tools",
+        "documents",
+        "chat_template",
+        "tokenize",
+        "add_generation_prompt",
+        "continue_final_message",
+        "sanitize_control_tokens",
+        "padding",
+        "truncation",
+        "max_length",
+        "return_tensors",
+        "return_dict",
+        "return_assistant_tokens_mask",
+        "tokenizer_kwargs",
+        "bos_token",
+        "eos_token",
+        "unk_token",
+        "sep_token",
+        "pad_token",
+        "cls_token",
+        "mask_token",
+        "additional_special_tokens",
+        "raise_exception",
+        "strftime_now",
+        "namespace",
+        "dict",
+    ]
+)
+"""Names that callers may not give to a chat template: it gets them from elsewhere, or they would
+steer its rendering from outside."""
+
+
+class Marker(enum.Enum):
+    """Tokens that divide an answer into its parts. The value is the token's text."""
+
+    THOUGHT = "<|channel>"
+    THOUGHT_END = "<channel|>"
+    CALL = "<|tool_call>"
+    CALL_END = "<tool_call|>"
+    RESULT = "<|tool_response>"
+    RESULT_END = "<tool_response|>"
+    TURN = "<|turn>"
+    TURN_END = "<turn|>"
+    QUOTE = '<|"|>'
+    """Around a string in a call."""
 
 
 class TextCodec:
@@ -42,7 +95,9 @@ class TextCodec:
         known = self._tokenizer.get_vocab()
         bytes_of_characters = {known.get(f"<0x{byte:02X}>") for byte in range(256)}
         added = self._tokenizer.added_tokens_decoder
-        self._partial = bytes_of_characters | {i for i, token in added.items() if token.special}
+        self._special = {i for i, token in added.items() if token.special}
+        self._partial = bytes_of_characters | self._special
+        self._markers = {known[m.value]: m for m in Marker if m.value in known}
 
     @property
     def vocabulary_size(self) -> int:
@@ -53,22 +108,49 @@ class TextCodec:
         """Ids of raw text as it is: nothing is added, special tokens in the text are recognised."""
         return self._tokenizer.encode(text, add_special_tokens=False)
 
+    @property
+    def markers(self) -> Mapping[int, Marker]:
+        """The markers by their ids; those that the tokenizer does not know are missing."""
+        return self._markers
+
+    @property
+    def has_template(self) -> bool:
+        """Whether conversations can be encoded."""
+        return self._has_template
+
+    def template_mentions(self, name: str) -> bool:
+        """Whether the chat template can act on a variable of this name."""
+        return name in str(self._tokenizer.chat_template)
+
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], **template_arguments: object
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        **template_arguments: object,
     ) -> list[int]:
         """Ids of a conversation in the template's format, ready for the model's next turn.
 
-        Raises InvalidRequest with what the template refuses.
+        Messages and tools are dictionaries as transformers' templates read them; the rest are
+        variables of the template, none of them RESERVED_TEMPLATE_VARIABLES. Special tokens that
+        any of it spells out are ordinary text. Raises InvalidRequest with what the template
+        refuses.
         """
         if not self._has_template:
             raise InvalidRequest(
                 "prompt.chat", "the checkpoint has no chat template; send text or ids"
             )
+        self._refuse_special_names(messages, "prompt.chat.messages")
+        self._refuse_special_names(tools, "prompt.chat.tools")
+        self._refuse_special_names(template_arguments, "prompt.chat.template_kwargs")
         try:
-            text = self._tokenizer.apply_chat_template(
+            ids = self._tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
-                tokenize=False,
+                tools=[dict(tool) for tool in tools] or None,
                 add_generation_prompt=True,
+                # a tool's result must not be able to end its turn
+                sanitize_control_tokens=True,
+                return_dict=False,
                 **cast(dict[str, Any], template_arguments),
             )
         except SecurityError as refused:
@@ -78,8 +160,19 @@ class TextCodec:
         except _FAILURES as failed:
             reason = f"the chat template failed on it: {type(failed).__name__}: {failed}"
             raise InvalidRequest("prompt.chat.messages", reason) from None
-        # the template writes <bos> itself
-        return self.encode(cast(str, text))
+        return cast(list[int], ids)
+
+    def _refuse_special_names(self, value: object, field: str) -> None:
+        """Values are made ordinary text on their way, names are not."""
+        if isinstance(value, Mapping):
+            for name, item in value.items():
+                # nearly all are plain words, which are no special tokens
+                if not name.isidentifier() and not self._special.isdisjoint(self.encode(name)):
+                    raise InvalidRequest(field, f"the name {name!r} holds a special token")
+                self._refuse_special_names(item, field)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                self._refuse_special_names(item, field)
 
     def is_partial(self, token_id: int) -> bool:
         """Whether what `token_id` shows may depend on the ids after it.
@@ -92,6 +185,10 @@ class TextCodec:
     def decode(self, token_ids: Iterable[int]) -> str:
         """Text of ids; special tokens are left out, cut characters show as U+FFFD."""
         return cast(str, self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def decode_verbatim(self, token_ids: Iterable[int]) -> str:
+        """As `decode`, with special tokens written out."""
+        return cast(str, self._tokenizer.decode(list(token_ids), skip_special_tokens=False))
 
     def detokenizer(self) -> Detokenizer:
         """For one answer that arrives in parts."""

@@ -1,30 +1,34 @@
-"""From one request's engine events to its answer's: adds the text. Knows no wire format."""
+"""From one request's engine events to its answer's: adds what its tokens say. Knows no wire."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from dataclasses import replace
 
 from palimpsest.engine.api import (
     Committed,
     Encoded,
     Finished,
+    FinishReason,
     ModelInfo,
     Stepped,
     Submit,
     TextCodec,
+    Usage,
 )
 from palimpsest.server.call import Call
 from palimpsest.server.exchange import (
     AnswerEvent,
+    ChatPrompt,
     Commit,
     Completed,
     Generation,
     PreviewMode,
+    Prompt,
     Snapshot,
     Started,
 )
 from palimpsest.server.mailbox import Delivery
+from palimpsest.server.parsing import OutputParser
 
 
 class AnswerWriter:
@@ -38,7 +42,9 @@ class AnswerWriter:
         self._model = model
         self._call = call
         self._codec = codec
-        self._detokenizer = codec.detokenizer()
+        self._parser = OutputParser(
+            codec, submit.prompt_ids, known_call_ids=_call_ids(wanted.prompt)
+        )
         self._known_texts: dict[int, str] = {}
 
     def write(self, delivery: Delivery) -> AnswerEvent:
@@ -50,12 +56,7 @@ class AnswerWriter:
             case Committed():
                 return self._commit(delivery, delivery.event)
             case Finished(reason=reason, usage=usage):
-                return Completed(
-                    sequence=delivery.sequence,
-                    reason=reason,
-                    usage=usage,
-                    speeds=self._call.speeds(usage, canvas_length=self._model.canvas_length),
-                )
+                return self._completed(delivery.sequence, reason, usage)
 
     def _started(self, sequence: int, prefill: Encoded) -> Started:
         return Started(
@@ -70,23 +71,25 @@ class AnswerWriter:
         )
 
     def _snapshot(self, sequence: int, step: Stepped) -> Snapshot:
-        text: str | None = None
-        token_texts: tuple[str, ...] = ()
-        if self._preview is not None and step.draft is not None:
-            if self._preview.mode is PreviewMode.TEXT:
-                text = self._codec.decode(self._before_end(step.draft.token_ids))
-            elif self._preview.token_texts:
-                token_texts = tuple(map(self._token_text, step.draft.token_ids))
-        return Snapshot(
+        shown = Snapshot(
             sequence=sequence,
             step=step,
             max_denoising_steps=self._submit.sampling.max_denoising_steps,
-            text=text,
-            token_texts=token_texts,
         )
+        if self._preview is None or step.draft is None:
+            return shown
+        answer = self._before_end(step.draft.token_ids)
+        if self._preview.mode is PreviewMode.TEXT:
+            pieces = self._parser.draft(answer)
+            return replace(shown, text=pieces.text, thought=pieces.thought)
+        token_texts: tuple[str, ...] = ()
+        if self._preview.token_texts:
+            token_texts = tuple(map(self._token_text, step.draft.token_ids))
+        return replace(shown, token_texts=token_texts, spans=self._parser.spans(answer))
 
-    def _before_end(self, token_ids: tuple[int, ...]) -> Iterator[int]:
-        return itertools.takewhile(lambda id: id not in self._model.end_token_ids, token_ids)
+    def _before_end(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
+        ends = (token_ids.index(end) for end in self._model.end_token_ids if end in token_ids)
+        return token_ids[: min(ends, default=len(token_ids))]
 
     def _token_text(self, token: int) -> str:
         # Most of a draft is the draft before it.
@@ -96,12 +99,29 @@ class AnswerWriter:
 
     def _commit(self, delivery: Delivery, canvas: Committed) -> Commit:
         assert delivery.last_step is not None, "a canvas is committed after a step"
-        text_delta = self._detokenizer.push(canvas.token_ids)
-        if delivery.final:
-            text_delta += self._detokenizer.finish()
+        pieces = self._parser.push(canvas.token_ids, final=delivery.final)
         return Commit(
             sequence=delivery.sequence,
             canvas=canvas,
             last_step=delivery.last_step,
-            text_delta=text_delta,
+            text_delta=pieces.text,
+            thought_delta=pieces.thought,
+            tool_calls=tuple(pieces.tool_calls),
         )
+
+    def _completed(self, sequence: int, reason: FinishReason, usage: Usage) -> Completed:
+        return Completed(
+            sequence=sequence,
+            reason=reason,
+            called_tools=self._parser.call_count > 0,
+            usage=usage,
+            thinking_tokens=self._parser.thinking_tokens,
+            speeds=self._call.speeds(usage, canvas_length=self._model.canvas_length),
+        )
+
+
+def _call_ids(prompt: Prompt) -> frozenset[str]:
+    """The ids that calls of the conversation have."""
+    if not isinstance(prompt, ChatPrompt):
+        return frozenset()
+    return frozenset(call.id for message in prompt.messages for call in message.tool_calls)

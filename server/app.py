@@ -75,7 +75,8 @@ async def serve(
     codec = asyncio.ensure_future(asyncio.to_thread(_load_codec, config.engine.model))
     health = Health((SERVICE,), progress, codec)
     engine = Supervisor(config.engine, max_queue=config.max_queue, watcher=health)
-    generator = Generator(engine, gate, codec)
+    defaults = config.default_chat_template_kwargs
+    generator = Generator(engine, gate, codec, template_defaults=defaults)
     service = DiffusionService(generator, max_request_s=config.max_request_seconds, tracer=tracer)
     server = _grpc_server(service, health)
     address = _bind(server, config)

@@ -6,12 +6,13 @@ Flags carry vLLM's names where they mean the same.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-from palimpsest.engine.api import BUNDLED, EngineOptions
+from palimpsest.engine.api import BUNDLED, RESERVED_TEMPLATE_VARIABLES, EngineOptions
 
 USAGE_ERROR = 2
 """Exit code for flags and checkpoints that cannot be served."""
@@ -34,6 +35,8 @@ class ServerConfig:
     """Everything an operator chose. Raises ValueError naming the flag, its value and its bound."""
 
     engine: EngineOptions
+    default_chat_template_kwargs: Mapping[str, Any]
+    """Variables of the chat template for requests that do not set them."""
     host: str
     port: int
     """0 picks a free one."""
@@ -50,6 +53,12 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.host:
             raise ValueError("--host: '' is not an address")
+        for name, value in self.default_chat_template_kwargs.items():
+            flag = "--default-chat-template-kwargs"
+            if name in RESERVED_TEMPLATE_VARIABLES:
+                raise ValueError(f"{flag}: {name!r} is set by the server")
+            if name == "enable_thinking" and not isinstance(value, bool):
+                raise ValueError(f"{flag}: enable_thinking: {value!r} is not true or false")
         _within("--port", self.port, 0, 65_535)
         _within("--max-queue", self.max_queue, 0, 100_000)
         _within("--max-request-seconds", self.max_request_seconds, 0.001, 86_400)
@@ -122,6 +131,16 @@ def _within(flag: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{flag}: {value} is not within {low} to {high}")
 
 
+def _json_object(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return value
+
+
 _MODEL_FLAGS: Mapping[str, dict[str, Any]] = {
     "--model": {
         "default": BUNDLED,
@@ -155,6 +174,13 @@ _MODEL_FLAGS: Mapping[str, dict[str, Any]] = {
         "type": int,
         "metavar": "N",
         "help": "CPU threads of the engine (default: all cores; 1 for a small model)",
+    },
+    "--default-chat-template-kwargs": {
+        "type": _json_object,
+        "default": {},
+        "metavar": "JSON",
+        "help": "variables of the chat template that requests may override, such as "
+        """'{"enable_thinking": true}'""",
     },
 }
 

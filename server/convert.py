@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterable
 from typing import Protocol
 
-from palimpsest.engine.api import InvalidRequest, Unsupported
+from palimpsest.engine.api import InvalidRequest
+from palimpsest.server.conversation import conversation
 from palimpsest.server.exchange import (
-    ChatMessage,
-    ChatPrompt,
     Generation,
     Preview,
     PreviewMode,
@@ -22,7 +21,7 @@ from palimpsest.server.exchange import (
 )
 from palimpsest.server.mailbox import Pace
 from palimpsest.server.strict import refuse_unsupported
-from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2, prompt_pb2
+from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, prompt_pb2
 
 MAX_REQUEST_ID_BYTES = 128
 MAX_RATE_HZ = 1_000.0
@@ -34,7 +33,27 @@ def _below(prefix: str, names: Iterable[str]) -> frozenset[str]:
 
 
 # What this version acts on. The names under `sampling` are also those of engine Sampling.
-PROMPT = frozenset({"text", "tokens.token_ids", "chat.messages.role", "chat.messages.parts.text"})
+CHAT = frozenset(
+    {
+        "messages.role",
+        "messages.parts.text",
+        "messages.thought",
+        "messages.tool_calls.id",
+        "messages.tool_calls.name",
+        "messages.tool_calls.arguments",
+        "messages.tool_result.tool_call_id",
+        "messages.tool_result.name",
+        "messages.tool_result.response",
+        "tools.name",
+        "tools.description",
+        "tools.parameters",
+        "tools.response",
+        "tool_choice.mode",
+        "enable_thinking",
+        "template_kwargs",
+    }
+)
+PROMPT = frozenset({"text", "tokens.token_ids"}) | _below("chat", CHAT)
 SAMPLING = frozenset(
     {
         "max_output_tokens",
@@ -65,12 +84,6 @@ COUNT_TOKENS = frozenset({"model"}) | _below("prompt", PROMPT)
 GET_MODEL = frozenset({"model"})
 LIST_MODELS: frozenset[str] = frozenset()
 
-_ROLES = {
-    chat_pb2.CHAT_ROLE_SYSTEM: "system",
-    chat_pb2.CHAT_ROLE_DEVELOPER: "developer",
-    chat_pb2.CHAT_ROLE_USER: "user",
-    chat_pb2.CHAT_ROLE_ASSISTANT: "assistant",
-}
 _MODES = {
     canvas_pb2.PREVIEW_MODE_METADATA: PreviewMode.METADATA,
     canvas_pb2.PREVIEW_MODE_TEXT: PreviewMode.TEXT,
@@ -128,36 +141,9 @@ def _prompt(prompt: prompt_pb2.Prompt, path: str) -> Prompt:
             _require_content(prompt.tokens.token_ids, f"{path}.tokens.token_ids")
             return TokenPrompt(token_ids=tuple(prompt.tokens.token_ids))
         case "chat":
-            return _chat(prompt.chat, f"{path}.chat")
+            return conversation(prompt.chat, f"{path}.chat")
         case _:
             raise InvalidRequest(path, "is empty: set text, tokens or chat")
-
-
-def _chat(chat: chat_pb2.ChatPrompt, path: str) -> ChatPrompt:
-    _require_content(chat.messages, f"{path}.messages")
-    messages = tuple(
-        _message(message, f"{path}.messages[{index}]")
-        for index, message in enumerate(chat.messages)
-    )
-    for index, message in enumerate(messages):
-        if index > 0 and message.role == "system":
-            raise InvalidRequest(f"{path}.messages[{index}].role", "SYSTEM only comes first")
-    return ChatPrompt(messages=messages)
-
-
-def _message(message: chat_pb2.ChatMessage, path: str) -> ChatMessage:
-    if message.role == chat_pb2.CHAT_ROLE_TOOL:
-        raise Unsupported(f"{path}.role=CHAT_ROLE_TOOL")
-    if message.role not in _ROLES:
-        raise InvalidRequest(
-            f"{path}.role", f"{message.role} is not a role that a message may have"
-        )
-    for index, part in enumerate(message.parts):
-        if part.WhichOneof("kind") is None:
-            raise InvalidRequest(f"{path}.parts[{index}]", "is empty: set text")
-    content = "".join(part.text for part in message.parts)
-    _require_content(content, f"{path}.parts")
-    return ChatMessage(role=_ROLES[message.role], content=content)
 
 
 def _require_content(content: str | Iterable[object], path: str) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from palimpsest.engine.api import Committed, FinishReason, ModelInfo, Stepped, Usage
 from palimpsest.server.mailbox import Pace
@@ -27,13 +28,42 @@ class TokenPrompt:
     token_ids: tuple[int, ...]
 
 
+Json = Mapping[str, Any]
+"""A JSON object; whole numbers are ints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that the model made."""
+
+    id: str
+    """Unique in its conversation."""
+    name: str
+    arguments: Json
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatMessage:
     """One message of a conversation."""
 
     role: str
-    """As chat templates call it: `system`, `developer`, `user` or `assistant`."""
-    content: str
+    """As chat templates call it: `system`, `developer`, `user`, `assistant` or `tool`."""
+    content: str | Json
+    """A tool's result may be an object, all others are text."""
+    thought: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    answers: ToolCall | None = None
+    """The call whose result this is; role `tool` alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that the model may call."""
+
+    name: str
+    description: str = ""
+    parameters: Json | None = None
+    response: Json | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +71,11 @@ class ChatPrompt:
     """A conversation for the chat template to render, oldest message first."""
 
     messages: tuple[ChatMessage, ...]
+    tools: tuple[Tool, ...] = ()
+    enable_thinking: bool | None = None
+    """None: the server's default."""
+    template_kwargs: Json = field(default_factory=dict)
+    """Further variables of the template."""
 
 
 Prompt = TextPrompt | TokenPrompt | ChatPrompt
@@ -92,6 +127,22 @@ class Started:
     prefill_end_ns: int
 
 
+class ContentKind(enum.Enum):
+    """What a stretch of a draft is, where it is not plain text."""
+
+    THOUGHT = "thought"
+    TOOL_CALL = "tool_call"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentSpan:
+    """Neighbouring positions of one kind."""
+
+    kind: ContentKind
+    start: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A draft of the canvas being denoised."""
@@ -99,10 +150,14 @@ class Snapshot:
     sequence: int
     step: Stepped
     max_denoising_steps: int
-    text: str | None
+    text: str | None = None
+    """In mode TEXT, thoughts and calls excluded."""
+    thought: str = ""
     """In mode TEXT."""
-    token_texts: tuple[str, ...]
+    token_texts: tuple[str, ...] = ()
     """In mode TOKENS, if asked for: one per position."""
+    spans: tuple[ContentSpan, ...] = ()
+    """In mode TOKENS: positions that are not plain text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +168,8 @@ class Commit:
     canvas: Committed
     last_step: Stepped
     text_delta: str
+    thought_delta: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +190,11 @@ class Completed:
 
     sequence: int
     reason: FinishReason
+    called_tools: bool
+    """Whether the model called tools, and so waits for their results."""
     usage: Usage
+    thinking_tokens: int
+    """Of the output tokens, those of thought."""
     speeds: Speeds
 
 

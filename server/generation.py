@@ -25,23 +25,31 @@ from palimpsest.server.exchange import (
     AnswerEvent,
     ChatPrompt,
     Generation,
+    Json,
     PreviewMode,
     Prompt,
-    TextPrompt,
-    TokenPrompt,
 )
 from palimpsest.server.gate import Gate
+from palimpsest.server.prompting import encode
 from palimpsest.server.supervisor import Supervisor
 
 
 class Generator:
     """Answers prompts with the engine's model."""
 
-    def __init__(self, engine: Supervisor, gate: Gate, codec: asyncio.Future[TextCodec]) -> None:
-        """`codec` may still be loading."""
+    def __init__(
+        self,
+        engine: Supervisor,
+        gate: Gate,
+        codec: asyncio.Future[TextCodec],
+        *,
+        template_defaults: Json,
+    ) -> None:
+        """`codec` may still be loading; `template_defaults` are under each prompt's own."""
         self._engine = engine
         self._gate = gate
         self._codec = codec
+        self._template_defaults = template_defaults
 
     def model(self, name: str) -> ModelInfo:
         """The served model; an empty name means it. Raises ModelNotFound and EngineStopped."""
@@ -91,18 +99,8 @@ class Generator:
         return await asyncio.shield(self._codec)
 
     async def _tokenise(self, model: ModelInfo, prompt: Prompt) -> tuple[int, ...]:
-        codec = await self._loaded_codec()
-        match prompt:
-            case TokenPrompt(token_ids=ids):
-                return _known(ids, model)
-            case TextPrompt(text=text):
-                ids = await asyncio.to_thread(codec.encode, text)
-            case ChatPrompt(messages=messages):
-                conversation = [{"role": m.role, "content": m.content} for m in messages]
-                ids = await asyncio.to_thread(codec.encode_chat, conversation)
-        if not ids:
-            raise InvalidRequest("prompt", "has no tokens")
-        return tuple(ids)
+        codec, defaults = await self._loaded_codec(), self._template_defaults
+        return await asyncio.to_thread(encode, prompt, codec, model, template_defaults=defaults)
 
 
 def _sampling(wanted: Generation, model: ModelInfo) -> Sampling:
@@ -124,12 +122,3 @@ def _within_context(sampling: Sampling, model: ModelInfo, *, prompt_tokens: int)
             f"context of {model.max_context_tokens} tokens",
         )
     return replace(sampling, max_output_tokens=min(sampling.max_output_tokens, room))
-
-
-def _known(token_ids: tuple[int, ...], model: ModelInfo) -> tuple[int, ...]:
-    highest = max(token_ids)
-    if highest >= model.vocabulary_size:
-        raise InvalidRequest(
-            "prompt.tokens.token_ids", f"{highest} is outside 0 to {model.vocabulary_size - 1}"
-        )
-    return token_ids

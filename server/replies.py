@@ -7,22 +7,29 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from palimpsest.engine.api import FinishReason, ModelInfo, Stepped, Usage
+from palimpsest.engine.api import FinishReason, ModelInfo, Stepped
 from palimpsest.server.exchange import (
     AnswerEvent,
     Commit,
     Completed,
+    ContentKind,
     Preview,
     PreviewMode,
     Snapshot,
     Speeds,
     Started,
+    ToolCall,
 )
-from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, sampling_pb2
+from palimpsest.server.structs import struct
+from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2, sampling_pb2
 
 _FINISH_REASONS = {
     FinishReason.STOP: generation_pb2.FINISH_REASON_STOP,
     FinishReason.LENGTH: generation_pb2.FINISH_REASON_LENGTH,
+}
+_KINDS = {
+    ContentKind.THOUGHT: canvas_pb2.CONTENT_KIND_THOUGHT,
+    ContentKind.TOOL_CALL: canvas_pb2.CONTENT_KIND_TOOL_CALL,
 }
 
 
@@ -41,8 +48,8 @@ def stream_response(
         case Completed():
             response.completed.CopyFrom(
                 generation_pb2.Completed(
-                    finish_reason=_FINISH_REASONS[event.reason],
-                    usage=_usage(event.usage),
+                    finish_reason=_finish_reason(event),
+                    usage=_usage(event),
                     speeds=_speeds(event.speeds),
                 )
             )
@@ -60,10 +67,12 @@ def whole_answer(events: Sequence[AnswerEvent]) -> generation_pb2.GenerateRespon
                 response.seed = event.seed
             case Commit():
                 response.text += event.text_delta
+                response.thought += event.thought_delta
+                response.tool_calls.extend(map(_tool_call, event.tool_calls))
                 response.token_ids.extend(event.canvas.token_ids)
             case Completed():
-                response.finish_reason = _FINISH_REASONS[event.reason]
-                response.usage.CopyFrom(_usage(event.usage))
+                response.finish_reason = _finish_reason(event)
+                response.usage.CopyFrom(_usage(event))
                 response.speeds.CopyFrom(_speeds(event.speeds))
             case Snapshot():
                 pass  # Not asked for in a unary call.
@@ -121,9 +130,14 @@ def _snapshot(event: Snapshot, preview: Preview | None) -> canvas_pb2.CanvasSnap
     )
     if event.text is not None:
         snapshot.text = event.text
+        snapshot.thought = event.thought
     elif preview is not None and preview.mode is PreviewMode.TOKENS and step.draft is not None:
         snapshot.keyframe.token_ids.extend(step.draft.token_ids)
         snapshot.keyframe.token_texts.extend(event.token_texts)
+        snapshot.spans.extend(
+            canvas_pb2.ContentSpan(kind=_KINDS[span.kind], start=span.start, length=span.length)
+            for span in event.spans
+        )
         if preview.confidence:
             snapshot.keyframe.confidence = step.draft.confidence
         if preview.accepted_mask:
@@ -139,6 +153,8 @@ def _commit(event: Commit) -> canvas_pb2.CanvasCommit:
         converged=canvas.converged,
         token_ids=canvas.token_ids,
         text_delta=event.text_delta,
+        thought_delta=event.thought_delta,
+        tool_calls=map(_tool_call, event.tool_calls),
         denoise_duration=_duration(canvas.end_ns - canvas.start_ns),
         timing=_timing(step),
         temperature=step.temperature,
@@ -154,11 +170,23 @@ def _timing(step: Stepped) -> canvas_pb2.StepTiming:
     )
 
 
-def _usage(usage: Usage) -> generation_pb2.Usage:
+def _tool_call(call: ToolCall) -> chat_pb2.ToolCall:
+    return chat_pb2.ToolCall(id=call.id, name=call.name, arguments=struct(call.arguments))
+
+
+def _finish_reason(completed: Completed) -> generation_pb2.FinishReason.ValueType:
+    if completed.called_tools and completed.reason is FinishReason.STOP:
+        return generation_pb2.FINISH_REASON_TOOL_CALLS
+    return _FINISH_REASONS[completed.reason]
+
+
+def _usage(completed: Completed) -> generation_pb2.Usage:
+    usage = completed.usage
     return generation_pb2.Usage(
         prompt_tokens=usage.prompt_tokens,
         cached_prompt_tokens=usage.cached_prompt_tokens,
         output_tokens=usage.output_tokens,
+        thinking_tokens=completed.thinking_tokens,
         canvases=usage.canvases,
         denoising_steps=usage.denoising_steps,
     )

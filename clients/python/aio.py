@@ -15,7 +15,14 @@ from palimpsest import requests, responses
 from palimpsest.connection import CHANNEL_OPTIONS, Connection
 from palimpsest.errors import translated
 from palimpsest.events import Event, Generation, Model
-from palimpsest.requests import ALL_DRAFTS, ChatMessage, Preview, PromptSource, Sampling
+from palimpsest.requests import (
+    ALL_DRAFTS,
+    ChatMessage,
+    ChatOptions,
+    Options,
+    Preview,
+    PromptSource,
+)
 from palimpsest.v1 import model_pb2
 from palimpsest.v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
@@ -78,7 +85,8 @@ class AsyncClient:
     """A connection to a server; an async context manager.
 
     All calls raise the errors of `palimpsest.errors`, and take `timeout_s` (seconds, over the
-    client's own) and `metadata` (headers, added to the client's own).
+    client's own) and `metadata` (headers, added to the client's own). Calls for an answer take the
+    fields of `ChatOptions` and `Sampling` by name.
     """
 
     def __init__(
@@ -113,10 +121,11 @@ class AsyncClient:
         preview: Preview = ALL_DRAFTS,
         timeout_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
-        **sampling: Unpack[Sampling],
+        **options: Unpack[Options],
     ) -> AsyncStream:
         """The events of an answer to a prompt, a conversation or raw text, as they happen."""
-        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text)
+        chat, sampling = requests.split(options)
+        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
         request = requests.stream_request(source, self._connection.model, sampling, preview)
         return AsyncStream(
             self._stub.StreamGenerate(request, **self._connection.options(timeout_s, metadata))
@@ -130,10 +139,11 @@ class AsyncClient:
         raw_text: str | None = None,
         timeout_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
-        **sampling: Unpack[Sampling],
+        **options: Unpack[Options],
     ) -> Generation:
         """The whole answer to a prompt, a conversation or raw text."""
-        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text)
+        chat, sampling = requests.split(options)
+        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
         request = requests.generate_request(source, self._connection.model, sampling)
         return responses.generation_of(
             await self._call(self._stub.Generate, request, timeout_s, metadata)
@@ -147,9 +157,10 @@ class AsyncClient:
         raw_text: str | None = None,
         timeout_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
     ) -> int:
         """Tokens of a prompt, those of the chat template included."""
-        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text)
+        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=options)
         request = requests.count_request(source, self._connection.model)
         return (await self._call(self._stub.CountTokens, request, timeout_s, metadata)).token_count
 

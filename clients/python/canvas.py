@@ -2,20 +2,22 @@
 
 A draft token looks *settled* when the sampler accepted it in this step and it is the same as in the
 snapshot drawn before; *fresh* when it was accepted but has just changed; otherwise the more faded,
-the less probable the model finds it. Tokens without text (padding, end of turn) are dots, so that
-the canvas is seen whole. Knows nothing of terminals or escape codes.
+the less probable the model finds it. Thoughts and calls that are settled or final look like what
+they are. Tokens without text (padding, end of turn) are dots, so that the canvas is seen whole.
+Knows nothing of terminals or escape codes.
 """
 
 from __future__ import annotations
 
 import enum
 import functools
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from palimpsest.events import Snapshot
+from palimpsest.events import Commit, Snapshot, ToolCall
 
 BLANK = "·"
 LINE_BREAK = "⏎"
@@ -27,6 +29,8 @@ class Look(enum.Enum):
     """How a glyph is drawn; `palimpsest.render` gives each a style."""
 
     COMMITTED = "committed"
+    THOUGHT = "thought"
+    CALL = "call"
     SETTLED = "settled"
     FRESH = "fresh"
     LIKELY = "likely"
@@ -45,11 +49,36 @@ class Glyph:
 
 
 Row = list[Glyph]
+_SPAN_LOOKS = {"thought": Look.THOUGHT, "tool_call": Look.CALL}
 
 
 def committed_glyphs(text: str) -> Row:
     """The glyphs of text that is final."""
     return _glyphs(text, Look.COMMITTED)
+
+
+def commit_glyphs(commit: Commit, before: Look | None) -> Row:
+    """The glyphs of what became final: thought, text and calls, each from the start of a line.
+
+    `before` is the look of the last glyph committed before; None if there is none.
+    """
+    row: Row = []
+    for text, look in (
+        (commit.thought_delta, Look.THOUGHT),
+        (commit.text_delta, Look.COMMITTED),
+        *((_written(call), Look.CALL) for call in commit.tool_calls),
+    ):
+        if not text:
+            continue
+        if before not in (None, look) or before is Look.CALL:
+            row += _glyphs("\n", look)
+        row += _glyphs(text, look)
+        before = look
+    return row
+
+
+def _written(call: ToolCall) -> str:
+    return f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}"
 
 
 def blank_glyphs(count: int) -> Row:
@@ -60,6 +89,7 @@ def blank_glyphs(count: int) -> Row:
 def draft_glyphs(snapshot: Snapshot, previous: Snapshot | None) -> Row:
     """The glyphs of a draft; `previous` is the snapshot of the same canvas drawn before it."""
     glyphs: Row = []
+    parts = _parts(snapshot)
     for position, text in enumerate(snapshot.token_texts):
         look = _look(snapshot, previous, position)
         if not text:
@@ -69,8 +99,19 @@ def draft_glyphs(snapshot: Snapshot, previous: Snapshot | None) -> Row:
         if look is not Look.SETTLED:
             # A line break that may vanish in the next step would make the picture jump.
             text = text.replace("\n", LINE_BREAK)
+        else:
+            look = parts.get(position, look)
         glyphs.extend(_glyphs(text, look))
     return glyphs
+
+
+def _parts(snapshot: Snapshot) -> dict[int, Look]:
+    """How the positions look, once settled, that are not plain text."""
+    return {
+        position: _SPAN_LOOKS[span.kind]
+        for span in snapshot.spans
+        for position in range(span.start, span.start + span.length)
+    }
 
 
 def _look(snapshot: Snapshot, previous: Snapshot | None, position: int) -> Look:

@@ -18,6 +18,7 @@ PROMPT = "> "
 HELP = """\
 /reset     forget the conversation
 /seed N    draw with this seed from now on; /seed alone, with a new one for every answer
+/think on  think before answering from now on; /think off, do not
 /help      this list
 Ctrl-C     cancels the answer that is being written; Ctrl-D leaves"""
 
@@ -25,10 +26,14 @@ Ctrl-C     cancels the answer that is being written; Ctrl-D leaves"""
 class Chat:
     """One conversation: what was said, and how the next answer is sampled."""
 
-    def __init__(self, client: Client, sampling: Sampling, form: Form) -> None:
+    def __init__(
+        self, client: Client, sampling: Sampling, form: Form, *, enable_thinking: bool | None
+    ) -> None:
+        """`enable_thinking` None leaves it to the server."""
         self._client = client
         self._sampling = sampling
         self._form = form
+        self._enable_thinking = enable_thinking
         self._messages: list[ChatMessage] = []
         self._interactive = sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -70,6 +75,8 @@ class Chat:
                 self._sampling["seed"] = None
             case ["/seed", number] if number.isdecimal():
                 self._sampling["seed"] = int(number)
+            case ["/think", "on" | "off" as choice]:
+                self._enable_thinking = choice == "on"
             case ["/help"]:
                 print(HELP)
             case _:
@@ -89,11 +96,18 @@ class Chat:
                 raise
             print(f"palimpsest: {error}", file=sys.stderr)
         else:
-            self._messages = [*messages, {"role": "assistant", "content": text}]
+            # An answer without text, such as a thought that never ended, cannot be answered to.
+            if text:
+                self._messages = [*messages, {"role": "assistant", "content": text}]
 
     def _answer(self, messages: list[ChatMessage]) -> str:
         preview = ALL_DRAFTS if self._form is Form.LIVE else NO_DRAFTS
-        with self._client.stream(messages=messages, preview=preview, **self._sampling) as events:
+        with self._client.stream(
+            messages=messages,
+            preview=preview,
+            enable_thinking=self._enable_thinking,
+            **self._sampling,
+        ) as events:
             text = answer.write(events, self._form)
         if not sys.stdout.isatty():
             # One answer after another in a pipe: each ends its line.

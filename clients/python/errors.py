@@ -50,6 +50,12 @@ class InvalidRequest(PalimpsestError):
         self.violations = violations
 
 
+def invalid_field(field: str, description: str) -> InvalidRequest:
+    """A refusal of one field, made on this side of the wire."""
+    violation = FieldViolation(field=field, description=description)
+    return InvalidRequest(f"{field}: {description}", (violation,))
+
+
 class NotFound(PalimpsestError):
     """The server serves no model of the name that was asked for."""
 

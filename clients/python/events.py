@@ -7,10 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 FinishReason = Literal["stop", "length", "stop_sequence", "tool_calls", "other"]
 """`other` is a reason that this version of the client does not know."""
+SpanKind = Literal["thought", "tool_call"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that the model made. Given back in a message, it is what a tool's result answers."""
+
+    id: str
+    """Unique in its conversation."""
+    name: str
+    """Of the tool; not necessarily one that was declared."""
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Neighbouring positions of a draft that are not plain text."""
+
+    kind: SpanKind
+    start: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +94,17 @@ class Snapshot:
     entropy: tuple[float, ...] = ()
     """Share of the largest possible entropy, 0 to 1, in steps of 1/255."""
     text: str = ""
-    """The draft as text; mode "text" only."""
+    """The draft as text, without thought and calls; mode "text" only."""
+    thought: str = ""
+    """The thought in the draft; mode "text" only."""
+    spans: tuple[Span, ...] = ()
+    """Which positions are not plain text; mode "tokens" only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """A canvas is final. Never skipped; all `text_delta`s joined are the answer."""
+    """A canvas is final. Never skipped; all `text_delta`s joined are the answer, and all
+    `thought_delta`s the thought before it."""
 
     sequence: int
     canvas_index: int
@@ -94,6 +120,8 @@ class Commit:
     """From the start of its first step to the end of its last."""
     figures: StepFigures
     """Of its last step."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Calls that end in this canvas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +171,15 @@ class Generation:
     request_id: str
     model: str
     text: str
+    """Without thought and calls."""
     thought: str
     token_ids: tuple[int, ...]
+    """All of them, thought and calls included."""
     finish_reason: FinishReason
     usage: Usage
     speeds: Speeds
     seed: int
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from palimpsest.canvas import (
     Look,
     Row,
     blank_glyphs,
-    committed_glyphs,
+    commit_glyphs,
     draft_glyphs,
     wrap,
 )
@@ -26,6 +26,8 @@ from palimpsest.terminal import Region
 # Without colours (NO_COLOR) bold and dim alone must tell settled from unsettled.
 STYLES = {
     Look.COMMITTED: "",
+    Look.THOUGHT: "dim italic",
+    Look.CALL: "cyan",
     Look.SETTLED: "bold",
     Look.FRESH: "bold green",
     Look.LIKELY: "#e0af68",
@@ -44,6 +46,8 @@ class LiveCanvas:
         self._region = Region(console)
         self._tail: Row = []
         """Committed text on the last line, which may still grow or be broken elsewhere."""
+        self._last_look: Look | None = None
+        """Of what is committed."""
         self._draft: Row = []
         self._previous: Snapshot | None = None
         self._rows_drawn = 0
@@ -92,7 +96,10 @@ class LiveCanvas:
         self._draw()
 
     def _commit(self, commit: Commit) -> None:
-        rows = wrap([*self._tail, *committed_glyphs(commit.text_delta)], self._region.width)
+        glyphs = commit_glyphs(commit, self._last_look)
+        if glyphs:
+            self._last_look = glyphs[-1].look
+        rows = wrap([*self._tail, *glyphs], self._region.width)
         self._tail = rows[-1]
         self._draft = []
         self._previous = None

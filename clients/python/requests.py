@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
-from palimpsest.errors import FieldViolation, InvalidRequest
-from palimpsest.v1 import (
-    canvas_pb2,
-    chat_pb2,
-    generation_pb2,
-    model_pb2,
-    prompt_pb2,
-    sampling_pb2,
-)
+from palimpsest.errors import invalid_field
+from palimpsest.prompts import ROLES, ChatMessage, ChatOptions, PromptSource, prompt_of
+from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, sampling_pb2
+
+__all__ = [
+    "ALL_DRAFTS",
+    "EVERY_STEP",
+    "NO_DRAFTS",
+    "ROLES",
+    "ChatMessage",
+    "ChatOptions",
+    "Options",
+    "Preview",
+    "PromptSource",
+    "Sampling",
+    "count_request",
+    "generate_request",
+    "split",
+    "stream_request",
+]
 
 Effort = Literal["low", "medium", "high"]
 PreviewMode = Literal["off", "metadata", "text", "tokens"]
-ChatMessage = Mapping[str, str]
-"""`{"role": "user", "content": "…"}`, with a role of `ROLES`."""
-ROLES = {
-    "system": chat_pb2.CHAT_ROLE_SYSTEM,
-    "developer": chat_pb2.CHAT_ROLE_DEVELOPER,
-    "user": chat_pb2.CHAT_ROLE_USER,
-    "assistant": chat_pb2.CHAT_ROLE_ASSISTANT,
-}
 
 
 class Sampling(TypedDict, total=False):
@@ -65,6 +68,17 @@ class Sampling(TypedDict, total=False):
     response_format: Mapping[str, Any] | None
 
 
+class Options(ChatOptions, Sampling, total=False):
+    """All that a call for an answer takes besides what it answers."""
+
+
+def split(options: Options) -> tuple[ChatOptions, Sampling]:
+    """What is for the prompt, and what is for the sampling."""
+    chat = {name: value for name, value in options.items() if name in ChatOptions.__annotations__}
+    sampling = {name: value for name, value in options.items() if name not in chat}
+    return cast(ChatOptions, chat), cast(Sampling, sampling)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """Which drafts a stream brings."""
@@ -82,18 +96,6 @@ class Preview:
 ALL_DRAFTS = Preview()
 EVERY_STEP = Preview(max_rate_hz=1000)
 NO_DRAFTS = Preview(mode="off")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptSource:
-    """What a call was given to answer; exactly one of the three."""
-
-    prompt: str | None = None
-    """One message of the user, put into the model's chat template."""
-    messages: Sequence[ChatMessage] | None = None
-    """A conversation."""
-    raw_text: str | None = None
-    """Text as it is, without the chat template."""
 
 
 def stream_request(
@@ -114,47 +116,14 @@ def generate_request(
 
 def count_request(source: PromptSource, model: str) -> model_pb2.CountTokensRequest:
     """The request to count a prompt. Raises InvalidRequest."""
-    return model_pb2.CountTokensRequest(model=model, prompt=_prompt(source))
+    return model_pb2.CountTokensRequest(model=model, prompt=prompt_of(source))
 
 
 def _generation_input(
     source: PromptSource, model: str, sampling: Sampling
 ) -> generation_pb2.GenerationInput:
     return generation_pb2.GenerationInput(
-        model=model, prompt=_prompt(source), sampling=_sampling(sampling)
-    )
-
-
-def _prompt(source: PromptSource) -> prompt_pb2.Prompt:
-    given = [x for x in (source.prompt, source.messages, source.raw_text) if x is not None]
-    if len(given) != 1:
-        raise _invalid("input.prompt", "give exactly one of a prompt, messages= and raw_text=")
-    if source.raw_text is not None:
-        return prompt_pb2.Prompt(text=source.raw_text)
-    messages = source.messages
-    if source.prompt is not None:
-        messages = [{"role": "user", "content": source.prompt}]
-    return prompt_pb2.Prompt(
-        chat=chat_pb2.ChatPrompt(
-            messages=[_message(index, message) for index, message in enumerate(messages or ())]
-        )
-    )
-
-
-def _message(index: int, message: ChatMessage) -> chat_pb2.ChatMessage:
-    path = f"input.prompt.chat.messages[{index}]"
-    unknown = sorted(set(message) - {"role", "content"})
-    if unknown:
-        raise _invalid(f"{path}.{unknown[0]}", "unknown field; a message has role and content")
-    role = str(message.get("role", ""))
-    if role not in ROLES:
-        raise _invalid(f"{path}.role", f"{role!r} is none of {', '.join(ROLES)}")
-    content = message.get("content")
-    if not isinstance(content, str):
-        raise _invalid(f"{path}.content", f"{content!r} is not text")
-    return chat_pb2.ChatMessage(
-        role=ROLES[role],
-        parts=[chat_pb2.ContentPart(text=content)],
+        model=model, prompt=prompt_of(source), sampling=_sampling(sampling)
     )
 
 
@@ -172,7 +141,9 @@ def _sampling(sampling: Sampling) -> sampling_pb2.SamplingParameters:
         try:
             parameters.MergeFrom(sampling_pb2.SamplingParameters(**{name: value}))  # type: ignore[arg-type]
         except (ValueError, TypeError) as error:
-            raise _invalid(f"input.sampling.{name}", f"{value!r} does not fit: {error}") from error
+            raise invalid_field(
+                f"input.sampling.{name}", f"{value!r} does not fit: {error}"
+            ) from error
     return parameters
 
 
@@ -189,9 +160,4 @@ def _preview_options(preview: Preview) -> canvas_pb2.PreviewOptions:
             include_token_texts=tokens and preview.include_token_texts,
         )
     except (ValueError, TypeError) as error:
-        raise _invalid("preview", f"{preview} does not fit: {error}") from error
-
-
-def _invalid(field: str, description: str) -> InvalidRequest:
-    violation = FieldViolation(field=field, description=description)
-    return InvalidRequest(f"{field}: {description}", (violation,))
+        raise invalid_field("preview", f"{preview} does not fit: {error}") from error

@@ -6,6 +6,8 @@ to send some. Knows no channel and no call.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf import duration_pb2
 
 from palimpsest.events import (
@@ -16,18 +18,26 @@ from palimpsest.events import (
     Generation,
     Model,
     Snapshot,
+    Span,
+    SpanKind,
     Speeds,
     Started,
     StepFigures,
+    ToolCall,
     Usage,
 )
-from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2
+from palimpsest.structs import plain
+from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2
 
 FINISH_REASONS: dict[int, FinishReason] = {
     generation_pb2.FINISH_REASON_STOP: "stop",
     generation_pb2.FINISH_REASON_LENGTH: "length",
     generation_pb2.FINISH_REASON_STOP_SEQUENCE: "stop_sequence",
     generation_pb2.FINISH_REASON_TOOL_CALLS: "tool_calls",
+}
+SPAN_KINDS: dict[int, SpanKind] = {
+    canvas_pb2.CONTENT_KIND_THOUGHT: "thought",
+    canvas_pb2.CONTENT_KIND_TOOL_CALL: "tool_call",
 }
 
 
@@ -58,6 +68,7 @@ def generation_of(response: generation_pb2.GenerateResponse) -> Generation:
         model=response.model,
         text=response.text,
         thought=response.thought,
+        tool_calls=_tool_calls(response.tool_calls),
         token_ids=tuple(response.token_ids),
         finish_reason=FINISH_REASONS.get(response.finish_reason, "other"),
         usage=_usage(response.usage),
@@ -109,6 +120,12 @@ def _snapshot(sequence: int, snapshot: canvas_pb2.CanvasSnapshot) -> Snapshot:
         accepted=_bits(keyframe.accepted_mask, len(keyframe.token_ids)),
         entropy=_shares(keyframe.entropy),
         text=snapshot.text,
+        thought=snapshot.thought,
+        spans=tuple(
+            Span(kind=SPAN_KINDS[span.kind], start=span.start, length=span.length)
+            for span in snapshot.spans
+            if span.kind in SPAN_KINDS
+        ),
     )
 
 
@@ -121,8 +138,15 @@ def _commit(sequence: int, commit: canvas_pb2.CanvasCommit) -> Commit:
         token_ids=tuple(commit.token_ids),
         text_delta=commit.text_delta,
         thought_delta=commit.thought_delta,
+        tool_calls=_tool_calls(commit.tool_calls),
         denoise_s=_seconds(commit.denoise_duration),
         figures=_figures(commit),
+    )
+
+
+def _tool_calls(calls: Iterable[chat_pb2.ToolCall]) -> tuple[ToolCall, ...]:
+    return tuple(
+        ToolCall(id=call.id, name=call.name, arguments=plain(call.arguments)) for call in calls
     )
 
 

@@ -14,9 +14,11 @@ from palimpsest.events import (
     Completed,
     Event,
     Snapshot,
+    Span,
     Speeds,
     Started,
     StepFigures,
+    ToolCall,
     Usage,
 )
 from palimpsest.render import LiveCanvas
@@ -265,3 +267,40 @@ def test_a_frame_is_one_write_that_erases_nothing_before_it_is_drawn_over() -> N
     assert frame.startswith("\x1b[?2026h")
     assert frame.endswith("\x1b[J\x1b[?2026l")
     assert "\x1b[2K" not in frame
+
+
+def test_a_thought_is_dimmed_and_stands_on_lines_of_its_own() -> None:
+    terminal = Terminal(60, 8)
+    call = ToolCall(id="call_0", name="weather", arguments={"city": "Oslo", "days": 2})
+    thinking = replace(commit(0, ""), thought_delta="I need it.")
+    calling = replace(commit(1, "Let me see."), tool_calls=(call, call))
+    with LiveCanvas(console(terminal)) as canvas:
+        for event in (STARTED, thinking, calling):
+            canvas.show(event)
+    written = 'weather {"city": "Oslo", "days": 2}'
+    assert terminal.rows == ["I need it.", "Let me see.", written, written]
+    thought, text, called = (terminal.screen.buffer[row][0] for row in range(3))
+    assert (thought.italics, text.italics, called.italics) == (True, False, False)
+    assert (text.fg, called.fg) == ("default", "cyan")
+
+
+def test_a_thought_that_goes_on_in_the_next_canvas_stays_on_its_line() -> None:
+    terminal = Terminal(60, 8)
+    first, second = (
+        replace(commit(index, ""), thought_delta=text) for index, text in enumerate(("I ", "see"))
+    )
+    draw(terminal, STARTED, first, second, commit(2, "yes"))
+    assert terminal.rows == ["I see", "yes"]
+
+
+def test_the_settled_part_of_a_draft_that_is_thought_is_told_apart() -> None:
+    terminal = Terminal(60, 8)
+    spans = (Span(kind="thought", start=0, length=2),)
+    first = replace(snapshot(0, 1, "a", "b", "c"), spans=spans, accepted=(True, False, True))
+    with LiveCanvas(console(terminal)) as canvas:
+        canvas.show(first)
+        canvas.show(replace(first, step=2))
+        thought, unsettled, text = (terminal.screen.buffer[0][column] for column in range(3))
+    assert (thought.italics, thought.bold) == (True, False)
+    assert not unsettled.italics
+    assert (text.italics, text.bold) == (False, True)

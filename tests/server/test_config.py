@@ -15,7 +15,9 @@ def test_without_flags_the_bundled_model_is_served_on_the_loopback_address() -> 
 def test_flags_are_called_as_vllm_calls_them() -> None:
     model = "--model /models/x --served-model-name x --max-model-len 4096 --max-num-seqs 1"
     device = "--gpu-memory-utilization 0.5 --dtype bfloat16"
-    config = parse(f"{model} {device} --host 0.0.0.0 --port 0".split())
+    chat = ["--default-chat-template-kwargs", '{"enable_thinking": true}']
+    config = parse([*f"{model} {device} --host 0.0.0.0 --port 0".split(), *chat])
+    assert config.default_chat_template_kwargs == {"enable_thinking": True}
     assert config.engine.model == "/models/x"
     assert config.engine.served_model_name == "x"
     assert config.engine.max_model_len == 4096
@@ -37,6 +39,18 @@ def test_flags_are_called_as_vllm_calls_them() -> None:
         ),
         (["--device", "tpu"], "--device: 'tpu' is not auto, cpu, cuda or cuda:N"),
         (["--modell", "x"], "unrecognized arguments: --modell x"),
+        (
+            ["--default-chat-template-kwargs", "[1]"],
+            "argument --default-chat-template-kwargs: '[1]' is not a JSON object",
+        ),
+        (
+            ["--default-chat-template-kwargs", '{"tools": []}'],
+            "--default-chat-template-kwargs: 'tools' is set by the server",
+        ),
+        (
+            ["--default-chat-template-kwargs", '{"enable_thinking": 1}'],
+            "--default-chat-template-kwargs: enable_thinking: 1 is not true or false",
+        ),
     ],
 )
 def test_a_wrong_flag_ends_with_code_2_and_one_line(

@@ -209,12 +209,8 @@ def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
             "input.sampling.response_format.regex",
         ),
         (
-            lambda r: setattr(r.input.prompt.chat, "enable_thinking", True),
-            "input.prompt.chat.enable_thinking",
-        ),
-        (
-            lambda r: r.input.prompt.chat.template_kwargs.update({"a": 1}),
-            "input.prompt.chat.template_kwargs",
+            lambda r: setattr(r.input.prompt.chat.tool_choice, "tool_name", "f"),
+            "input.prompt.chat.tool_choice.tool_name",
         ),
         (lambda r: setattr(r.input.canvas, "read_only", True), "input.canvas.read_only"),
         (lambda r: setattr(r.resume, "first_canvas_index", 1), "resume.first_canvas_index"),
@@ -250,7 +246,8 @@ def test_the_tables_name_fields_that_exist(table: frozenset[str], message: Messa
             assert descriptor is not None, path
             assert name in descriptor.fields_by_name, path
             descriptor = descriptor.fields_by_name[name].message_type
-        assert descriptor is None, f"{path} is not a leaf"
+        # messages of others, such as Struct, are taken as they are
+        assert descriptor is None or not descriptor.full_name.startswith("palimpsest."), path
 
 
 def test_all_sampling_parameters_are_either_acted_on_or_refused() -> None:

@@ -66,7 +66,7 @@ class _ContentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContentKi
     CONTENT_KIND_THOUGHT: _ContentKind.ValueType  # 2
     """Thought before the answer."""
     CONTENT_KIND_TOOL_CALL: _ContentKind.ValueType  # 3
-    """A call of a tool."""
+    """A call of a tool, or a result that the model made up for one."""
 
 class ContentKind(_ContentKind, metaclass=_ContentKindEnumTypeWrapper):
     """What a stretch of an answer is."""
@@ -78,7 +78,7 @@ CONTENT_KIND_TEXT: ContentKind.ValueType  # 1
 CONTENT_KIND_THOUGHT: ContentKind.ValueType  # 2
 """Thought before the answer."""
 CONTENT_KIND_TOOL_CALL: ContentKind.ValueType  # 3
-"""A call of a tool."""
+"""A call of a tool, or a result that the model made up for one."""
 Global___ContentKind: _TypeAlias = ContentKind  # noqa: Y015
 
 @_typing.final
@@ -300,8 +300,8 @@ class CanvasSnapshot(_message.Message):
     mean_entropy: _builtins.float
     """Nats per position."""
     text: _builtins.str
-    """Its text, this canvas's alone, thoughts and tool calls excluded. Characters cut by the canvas
-    border appear as U+FFFD.
+    """Its text, this canvas's alone, thoughts and tool calls excluded, finished or not. Characters
+    cut by the canvas border appear as U+FFFD.
     """
     thought: _builtins.str
     """TEXT only: the part of the draft that is thought."""
@@ -321,7 +321,9 @@ class CanvasSnapshot(_message.Message):
 
     @_builtins.property
     def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContentSpan]:
-        """TOKENS only: which positions are not plain answer text, ascending. Empty means all are."""
+        """TOKENS only: which positions are not plain answer text, ascending; markers count with what they
+        enclose, positions from the end token on do not. Empty means that all are.
+        """
 
     def __init__(
         self,
@@ -552,7 +554,10 @@ class CanvasCommit(_message.Message):
     converged: _builtins.bool
     """Whether the stop rule was met; false when `max_denoising_steps` ended it."""
     text_delta: _builtins.str
-    """Text that became final. Bytes of a character that the next canvas completes come with that one."""
+    """Text that became final, thoughts and tool calls excluded. Bytes of a character that the next
+    canvas completes come with that one. A call that cannot be read, also because the answer ends
+    in the middle of it, is text, as the model wrote it and with its markers.
+    """
     temperature: _builtins.float
     """The schedule's temperature in its last step."""
     accepted_count: _builtins.int
@@ -562,7 +567,9 @@ class CanvasCommit(_message.Message):
     mean_entropy: _builtins.float
     """Nats per position, in its last step."""
     thought_delta: _builtins.str
-    """Thought that became final."""
+    """Thought that became final, without markers and label and the white space around it; between two
+    thoughts of an answer there is an empty line.
+    """
     candidate_index: _builtins.int
     """Which answer this belongs to, from 0; always 0 unless `candidate_count` is above 1."""
     @_builtins.property
@@ -581,7 +588,7 @@ class CanvasCommit(_message.Message):
 
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]:
-        """Calls that became complete, in order."""
+        """Calls that became complete, in order. A call comes whole, with the canvas that ends it."""
 
     @_builtins.property
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprobs]:

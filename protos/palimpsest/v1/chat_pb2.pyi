@@ -87,7 +87,9 @@ Global___ToolChoiceMode: _TypeAlias = ToolChoiceMode  # noqa: Y015
 @_typing.final
 class ChatPrompt(_message.Message):
     """A conversation to continue: the model writes the next assistant message. Fields unknown to the
-    server, in this message or any message inside it, are refused with INVALID_ARGUMENT.
+    server, in this message or any message inside it, are refused with INVALID_ARGUMENT, and so is
+    what the checkpoint's chat template has no place for. Special tokens written in any of its texts
+    are ordinary text.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -113,8 +115,8 @@ class ChatPrompt(_message.Message):
 
     @_builtins.property
     def template_kwargs(self) -> _struct_pb2.Struct:
-        """Further variables for the chat template, by name. A name that another field of this message
-        already sets is refused. Empty means the server's defaults alone.
+        """Further variables for the chat template, by name. Names of other fields of this message are
+        refused, and names that the server sets itself. Empty means the server's defaults alone.
         """
 
     def __init__(
@@ -151,7 +153,8 @@ class ChatMessage(_message.Message):
     """Who wrote it. Required."""
     thought: _builtins.str
     """ASSISTANT only: the thought written before the answer. Empty means none. The template decides
-    which thoughts of the past are shown to the model.
+    which thoughts of the past are shown to the model; commonly those of calls that were made since
+    the last USER message.
     """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContentPart]:
@@ -159,7 +162,9 @@ class ChatMessage(_message.Message):
 
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolCall]:
-        """ASSISTANT only: the calls the message made, in order."""
+        """ASSISTANT only: the calls the message made, in order. Each is answered by one of the TOOL
+        messages that directly follow.
+        """
 
     @_builtins.property
     def tool_result(self) -> Global___ToolResult:
@@ -347,8 +352,8 @@ class Tool(_message.Message):
     """What it does, for the model. Empty means none."""
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
-        """JSON Schema of its arguments, an object. Unset means no arguments. Members are shown to the
-        model in the order that the chat template sorts them into.
+        """JSON Schema of its arguments, of type "object". Unset means no arguments. Members are shown to
+        the model in the order that the chat template sorts them into.
         """
 
     @_builtins.property
@@ -407,11 +412,12 @@ class ToolCall(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Names the call in its conversation. The server makes one up; a caller who writes history may
-    use any, or leave it empty when results follow in the order of the calls.
+    """Names the call in its conversation. The server's are `call_0`, `call_1` and so on, without ids
+    that the prompt uses: the same request gives the same ones. A caller who writes history may use
+    any, or leave it empty when results follow in the order of the calls.
     """
     name: _builtins.str
-    """Name of the tool."""
+    """Name of the tool. In an answer not necessarily that of a tool in the prompt."""
     @_builtins.property
     def arguments(self) -> _struct_pb2.Struct:
         """Its arguments. Numbers are doubles; whole ones are rendered without a fraction."""
@@ -446,7 +452,7 @@ class ToolResult(_message.Message):
     """Name of the tool. Empty means: the name in the call."""
     @_builtins.property
     def response(self) -> _struct_pb2.Struct:
-        """The result as a JSON object. Unset means it is in `ChatMessage.parts`."""
+        """The result as a JSON object. Unset means it is in `ChatMessage.parts`, and may be empty text."""
 
     def __init__(
         self,
