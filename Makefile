@@ -5,7 +5,7 @@ LINKS := build/links
 PROTOS := protos/palimpsest/v1
 PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
 
-.PHONY: help setup demo test lint types gen gen-check breaking check bench package image size links clean
+.PHONY: help setup demo test lint types gen gen-check breaking check bench eval package image size links clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -17,7 +17,7 @@ setup: .venv/stamp ## Install everything into .venv (again only when the pins ch
 .venv/stamp: pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt setuptools
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[serve,dev]'
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[serve,eval,dev]'
 	touch $@
 
 demo: setup ## Start the server, stream three prompts with live canvases, print latencies
@@ -72,6 +72,9 @@ check: setup lint types gen-check breaking test ## All of the above; what CI run
 
 bench: setup ## Compare the speed of a denoising step with transformers
 	$(BIN)/python -m palimpsest.engine.bench
+
+eval: setup ## Measure the bundled model on the bundled suite, into build/eval
+	$(BIN)/palimpsest eval --out build/eval
 
 package: setup ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import palimpsest
+from palimpsest.evaluation import flags
 from palimpsest.requests import Sampling
 
 EXAMPLES = """\
@@ -15,6 +16,7 @@ examples:
   palimpsest generate "add 27 and 48" --seed 7 --json
   echo "count from 1 to 40" | palimpsest generate - --address localhost:50051
   palimpsest chat
+  palimpsest eval --items 50
   palimpsest serve --model bundled --port 50051
 
 Without --address a server of your own starts for as long as the command runs."""
@@ -24,6 +26,7 @@ examples:
   palimpsest generate "reverse the word: canvas"
   palimpsest generate "reverse the word: canvas" --slow
   palimpsest generate "add 27 and 48" --temperature 0 --no-drafts
+  palimpsest generate "add 27 and 48" --think
   palimpsest generate "sort the letters: canvas" --seed 7 --json | jq .event
   palimpsest generate - < prompt.txt > answer.txt
 
@@ -64,6 +67,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     demo = commands.add_parser("demo", help="three prompts, live, with their latencies")
     _add_connection(demo)
     demo.add_argument("--json", action="store_true", help="one JSON object per prompt")
+    _add_eval(commands)
     commands.add_parser("serve", help="start a server; serve --help lists its flags")
     return parser.parse_args(argv)
 
@@ -78,6 +82,12 @@ def sampling(args: argparse.Namespace) -> Sampling:
     )
 
 
+def model_name(args: argparse.Namespace) -> str:
+    """Name of the model to ask for; empty is the server's default."""
+    # A server of our own serves one model, under a name of its own.
+    return (args.model or "") if args.address else ""
+
+
 Commands = argparse._SubParsersAction  # argparse has no public name for what it returns
 
 
@@ -89,9 +99,11 @@ def _add_generate(commands: Commands[Parser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     generate.add_argument("prompt", help="what to answer; - reads it from the standard input")
-    generate.add_argument(
+    template = generate.add_mutually_exclusive_group()
+    template.add_argument(
         "--raw", action="store_true", help="use the prompt as it is, without the chat template"
     )
+    _add_think(template)
     _add_connection(generate)
     _add_sampling(generate)
     generate.add_argument(
@@ -113,8 +125,32 @@ def _add_chat(commands: Commands[Parser]) -> None:
         epilog=CHAT_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_think(chat)
     _add_connection(chat)
     _add_sampling(chat)
+
+
+def _add_think(arguments: argparse._ActionsContainer) -> None:
+    # None, without the flag, leaves it to the server.
+    arguments.add_argument(
+        "--think",
+        dest="enable_thinking",
+        action="store_const",
+        const=True,
+        help="let the model think before it answers; a terminal shows the thought too, a pipe the "
+        "answer alone",
+    )
+
+
+def _add_eval(commands: Commands[Parser]) -> None:
+    evaluation = commands.add_parser(
+        "eval",
+        help="measure accuracy and speed on suites of questions",
+        epilog=flags.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_connection(evaluation)
+    flags.add(evaluation)
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:

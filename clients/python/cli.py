@@ -1,8 +1,8 @@
 """The command `palimpsest`: reads the command line, finds or starts a server, runs one of the
 subcommands, and turns every failure into one line and an exit code.
 
-Exit codes: 0 done · 1 trouble at the server, or a wrong answer in the demo · 2 bad input ·
-130 Ctrl-C · 143 terminated.
+Exit codes: 0 done · 1 trouble at the server, a wrong answer in the demo, or a skill below what eval
+requires · 2 bad input · 130 Ctrl-C · 143 terminated.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from palimpsest.errors import (
     PalimpsestError,
     Unimplemented,
 )
+from palimpsest.evaluation.lines import BadInput
 from palimpsest.requests import ALL_DRAFTS, EVERY_STEP, NO_DRAFTS, Preview
 
 EXIT_TROUBLE = 1
@@ -60,13 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.command == "eval":
+        return _eval(args)
     with _client(args) as client:
         match args.command:
             case "generate":
                 _generate(client, args)
             case "chat":
                 form = answer.suitable_form(drafts=args.drafts)
-                Chat(client, arguments.sampling(args), form).run()
+                sampling = arguments.sampling(args)
+                Chat(client, sampling, form, enable_thinking=args.enable_thinking).run()
             case "models":
                 _models(client)
             case "demo":
@@ -77,14 +81,21 @@ def _run(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _client(args: argparse.Namespace) -> Iterator[Client]:
     """A client of the server at --address, or of one that lives as long as this block."""
+    model = arguments.model_name(args)
+    with _address(args) as address, Client(address, model=model) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _address(args: argparse.Namespace) -> Iterator[str]:
+    """--address, or that of a server that lives as long as this block."""
     if args.address:
-        with Client(args.address, model=args.model or "") as client:
-            yield client
+        yield args.address
         return
     with contextlib.ExitStack() as stack:
         with Console(stderr=True).status("loading the model"):
             server = stack.enter_context(EmbeddedServer(model=args.model))
-        yield stack.enter_context(Client(server.address))
+        yield server.address
 
 
 def _generate(client: Client, args: argparse.Namespace) -> None:
@@ -94,9 +105,20 @@ def _generate(client: Client, args: argparse.Namespace) -> None:
         None if args.raw else prompt,
         raw_text=prompt if args.raw else None,
         preview=_preview(form, args),
+        enable_thinking=args.enable_thinking,
         **arguments.sampling(args),
     ) as events:
         answer.write(answer.slowly(events) if args.slow else events, form)
+
+
+def _eval(args: argparse.Namespace) -> int:
+    # Not at the top: the other commands need not wait a tenth of a second for it.
+    from palimpsest.evaluation import command
+
+    # A suite that cannot be used is refused before a server is started for it.
+    plan = command.plan(args)
+    with _address(args) as address:
+        return command.run(plan, address)
 
 
 def _preview(form: Form, args: argparse.Namespace) -> Preview:
@@ -116,7 +138,7 @@ def _models(client: Client) -> None:
 
 def _exit_code(error: PalimpsestError) -> int:
     match error:
-        case InvalidRequest() | NotFound() | Unimplemented():
+        case BadInput() | InvalidRequest() | NotFound() | Unimplemented():
             return EXIT_BAD_INPUT
         case EmbeddedServerError(exit_code=code) if code == EXIT_BAD_INPUT:
             return EXIT_BAD_INPUT

@@ -119,6 +119,7 @@ def test_bad_input_ends_with_code_2_and_one_line(
         ["generate"],
         ["paint", "a canvas"],
         ["generate", PROMPT, "--seed", "seven"],
+        ["generate", PROMPT, "--raw", "--think"],
         ["generate", PROMPT, "--sed", "7"],
     ],
 )
@@ -209,3 +210,27 @@ def test_an_unknown_command_in_a_chat_is_refused_and_not_sent(server_address: st
     result = palimpsest("chat", "--address", server_address, stdin="/dance\n")
     assert (result.returncode, result.stdout) == (0, b"")
     assert result.stderr.decode() == "/dance: no such command; /help lists them\n"
+
+
+def test_thinking_is_asked_for_by_a_flag_and_in_a_chat(server_address: str) -> None:
+    """What is asked shows in the size of the prompt."""
+    asked = [{"role": "user", "content": PROMPT}]
+    with Client(server_address) as client:
+        plain = client.count_tokens(messages=asked)
+        thinking = client.count_tokens(messages=asked, enable_thinking=True)
+    assert plain < thinking
+    flags = ("--max-output-tokens", "2", "--address", server_address)
+    assert json_lines(PROMPT, *flags)[0]["prompt_tokens"] == plain
+    assert json_lines(PROMPT, "--think", *flags)[0]["prompt_tokens"] == thinking
+
+
+def test_a_chat_turns_thinking_on_and_off(server_address: str) -> None:
+    with Client(server_address) as client:
+        plain = client.generate(PROMPT, seed=7).text
+        thinking = client.generate(PROMPT, seed=7, enable_thinking=True).text
+    result = palimpsest(
+        *("chat", "--think", "--seed", "7", "--address", server_address),
+        stdin=f"{PROMPT}\n/reset\n/think off\n{PROMPT}\n/reset\n/think on\n{PROMPT}\n/think\n",
+    )
+    assert result.stdout.decode() == f"{thinking}\n{plain}\n{thinking}\n"
+    assert result.stderr.decode() == "/think: no such command; /help lists them\n"
