@@ -24,11 +24,9 @@ from palimpsest.engine.training.loop import Trainer, join
 from palimpsest.engine.training.plot import plot
 from palimpsest.engine.training.recipe import RECIPES
 
-# Every step brings other sizes. oneDNN compiles its kernels anew for each that its small cache
-# forgot (a megabyte a kernel, so not too many either), and glibc searches ever longer for room;
-# jemalloc, where it is installed, does not: each makes steps twice as fast.
-ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "3000", "OMP_NUM_THREADS": "1"}
-JEMALLOC = {"MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0"}
+# Every step brings other sizes, and glibc searches ever longer for room. jemalloc, where it is
+# installed, does not; memory that it keeps for more than seconds only adds up.
+JEMALLOC = {"MALLOC_CONF": "dirty_decay_ms:5000,muzzy_decay_ms:5000"}
 
 
 def main() -> None:
@@ -106,7 +104,7 @@ def _launch(arguments: argparse.Namespace) -> int:
 def _environment() -> dict[str, str]:
     library = find_library("jemalloc")
     preload = {"LD_PRELOAD": library, **JEMALLOC} if library else {}
-    return {**os.environ, **ENVIRONMENT, **preload}
+    return {**os.environ, "OMP_NUM_THREADS": "1", **preload}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from palimpsest.engine.training.rendering import completion
 from palimpsest.engine.training.skills import SKILLS
 
 SEED = 1
+MAX_STEPS = 16
+"""Trained canvases take 2 to 4 steps; untrained ones would take all there are."""
 
 
 class Probe:
@@ -41,7 +43,9 @@ class Probe:
         prompt = self.source.encode(self.source.renderer.prompt(item))
         wanted = self.source.encode(completion(item))[:-1]
         # one token more than is right is enough to be wrong
-        sampling = Sampling(max_output_tokens=len(wanted) + 1, seed=seed)
+        sampling = Sampling(
+            max_output_tokens=len(wanted) + 1, seed=seed, max_denoising_steps=MAX_STEPS
+        )
         request = Submit(request_id=0, prompt_ids=tuple(prompt), sampling=sampling, drafts=False)
         events = list(self.engine.step([request]))
         while self.engine.busy:
