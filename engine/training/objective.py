@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from palimpsest.engine.layers import Router
 from palimpsest.engine.model import DiffusionGemma, Rows
-from palimpsest.engine.training.batches import Batch, BatchAttention, Example, collate
+from palimpsest.engine.training.attention import BatchAttention
+from palimpsest.engine.training.batches import Batch, Example, collate
 from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_once
 
 STEPPED_SHARES = (0.5, 0.25)
@@ -30,7 +31,7 @@ class Loss:
     total: Tensor
     answer_cross_entropy: float
     exact_share: float
-    """Of the examples that began as noise throughout: all answer tokens right."""
+    """Of the canvases that began as noise throughout: all answer tokens right."""
     tokens: int
     """Rows of the pass."""
 
@@ -75,13 +76,14 @@ def _step(
     """Moves the first canvases of `state`, those of `examples`, one denoising step on."""
     if not examples:
         return
-    first = state.first(len(examples))
-    logits = _predict(model, collate(examples, generator.device), first)
+    batch = collate(examples, generator.device)
+    first = state.first(len(batch.answer))
+    logits = _predict(model, batch, first)
     first.replace(denoise_once(model, logits, generator))
 
 
 def _predict(model: DiffusionGemma, batch: Batch, state: NoisyCanvases) -> Tensor:
-    """Logits [B, C, V] of the canvas rows."""
+    """Logits [K, C, V] of the canvas rows."""
     rows = Rows(
         token_ids=batch.token_ids.masked_scatter(batch.on_canvas, state.token_ids),
         positions=batch.positions,

@@ -16,9 +16,9 @@ class Recipe:
     """Skills with short prompts and answers, mostly trained on a narrow canvas."""
     long_skills: Mapping[str, float]
     """Skills with long prompts, or answers that span canvases."""
-    short_examples: int = 48
+    short_examples: int = 32
     """Examples a step, over all processes."""
-    long_examples: int = 24
+    long_examples: int = 12
     long_from_step: int = 0
     """The first steps do without long examples, which cost most and need what the others teach."""
     learning_rate: float = 2e-3
@@ -29,15 +29,15 @@ class Recipe:
     narrow_canvas: int = 16
     """Canvas of most short examples: the same skill for a third of the work."""
     narrow_share: float = 0.75
-    probe_every: int = 500
+    probe_every: int = 600
     """Steps between measurements of the held-out accuracy."""
-    probe_items: int = 16
+    probe_items: int = 12
     """Held-out questions of each skill in such a measurement."""
 
 
 BUNDLED = Recipe(
-    steps=10_000,
-    long_from_step=2_500,
+    steps=5_200,
+    long_from_step=1_300,
     short_skills={
         "reverse": 1.0,
         "sort": 1.0,

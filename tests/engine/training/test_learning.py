@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
+from torch import Tensor
 
 from palimpsest.engine.cache import SequenceCache
 from palimpsest.engine.config import ModelConfig, read_config
 from palimpsest.engine.model import DiffusionGemma, Rows
 from palimpsest.engine.segments import Segment, run_segments
+from palimpsest.engine.training.attention import BatchAttention
 from palimpsest.engine.training.batches import (
-    BatchAttention,
+    COPIES,
     Example,
     ExampleSource,
     Mixture,
@@ -76,27 +79,33 @@ def test_a_training_pass_sees_what_serving_sees(
         soft_embedding=None,
     )
     together = network(rows, BatchAttention(batch, config))[batch.on_canvas]
+    served = [hidden for example in examples for hidden in _served(network, example)]
 
-    for example, trained in zip(examples, together.split(config.canvas_length), strict=True):
-        cache = SequenceCache(config, dtype=torch.float32, device=CPU)
-        prompt = Segment(cache=cache, token_ids=torch.tensor(example.context), start=0, causal=True)
-        canvas = Segment(
-            cache=cache,
-            token_ids=torch.tensor(example.canvas),
-            start=len(example.context),
-            causal=False,
-        )
-        served = run_segments(network, [prompt, canvas])[1]
-        torch.testing.assert_close(trained, served, rtol=0, atol=2e-4)
+    for trained, hidden in zip(together.split(config.canvas_length), served, strict=True):
+        torch.testing.assert_close(trained, hidden, rtol=0, atol=2e-4)
+
+
+def _served(network: DiffusionGemma, example: Example) -> Iterator[Tensor]:
+    """Hidden states of each canvas of an answer, as often as training has it in a batch."""
+    cache = SequenceCache(network.config, dtype=torch.float32, device=CPU)
+    pending, start = example.prompt, 0
+    for canvas in example.canvases:
+        prefix = Segment(cache=cache, token_ids=torch.tensor(pending), start=start, causal=True)
+        start = prefix.end
+        drawn = Segment(cache=cache, token_ids=torch.tensor(canvas), start=start, causal=False)
+        yield from COPIES * [run_segments(network, [prefix, drawn])[1]]
+        pending = canvas
 
 
 def test_long_answers_are_trained_on_every_canvas(config: ModelConfig) -> None:
     mixture = Mixture(skills={"table": 1.0}, canvas_length=config.canvas_length, filling_weight=1.0)
-    examples = ExampleSource().draw(mixture, count=60, random=Random(0))
-    lengths = {len(example.context) // config.canvas_length for example in examples}
+    (example,) = ExampleSource().draw(mixture, count=1, random=Random(0))
+    batch = collate([example], CPU)
+    after_prompt = batch.start[::COPIES] - len(example.prompt)
 
-    assert len(lengths) > 2
-    assert all(len(example.canvas) == config.canvas_length for example in examples)
+    assert len(example.canvases) > 2
+    assert after_prompt.tolist() == [i * config.canvas_length for i in range(len(after_prompt))]
+    assert batch.answer.sum() == COPIES * example.length
 
 
 def test_the_loss_falls_on_examples_seen_again(
