@@ -3,6 +3,11 @@
 Importing this loads no torch.
 """
 
+from palimpsest.engine.capacity import (
+    DEFAULT_MAX_NUM_SEQS,
+    DEFAULT_PREFILL_TOKENS,
+    Capacity,
+)
 from palimpsest.engine.channel import AsyncChannel, ChannelClosed
 from palimpsest.engine.checkpoint import checkpoint_folder, served_name
 from palimpsest.engine.errors import (
@@ -48,10 +53,13 @@ from palimpsest.engine.text import (
 
 __all__ = [
     "BUNDLED",
+    "DEFAULT_MAX_NUM_SEQS",
+    "DEFAULT_PREFILL_TOKENS",
     "MAX_OUTPUT_TOKENS",
     "RESERVED_TEMPLATE_VARIABLES",
     "AsyncChannel",
     "Cancel",
+    "Capacity",
     "ChannelClosed",
     "CheckpointError",
     "Command",

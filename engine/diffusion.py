@@ -1,27 +1,37 @@
-"""Denoising one canvas: schedule, draw, acceptance, renoising, self-conditioning and stop rule.
+"""Denoising canvases: schedule, draw, acceptance, renoising, self-conditioning and stop rule.
 
-Follows transformers, models/diffusion_gemma/generation_diffusion_gemma.py, for a batch of one.
-Knows nothing of sequences or caches: logits in, the next canvas out. Policies are small and pure;
-`CanvasState` is what is kept between steps.
+Follows transformers, models/diffusion_gemma/generation_diffusion_gemma.py, for any number of
+canvases at once, each with its own settings and at its own step. Knows nothing of sequences or
+caches: logits in, the next canvases out. Rows go through the sampler in tiles, so its memory does
+not grow with the number of canvases; `CanvasState` is all that is kept between steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from palimpsest.engine.messages import Sampling
 from palimpsest.engine.model import DiffusionGemma
-from palimpsest.engine.noise import Noise
+from palimpsest.engine.noise import StepNoise
 from palimpsest.engine.shapes import (
     Canvas,
+    Canvases,
     Logits,
     PerPosition,
     PositionMask,
     SoftEmbedding,
 )
 from palimpsest.kernels.sampling import accept, entropies
+
+TILE_ELEMENTS = 2**24
+"""Logits of one tile of rows: 64 MiB in fp32, of which a handful are alive at once."""
+
+LogitsOf = Callable[[slice], Logits]
+"""Raw fp32 logits of some rows of all canvases laid end to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,30 +55,30 @@ class StopRule:
     stability_threshold: int
     confidence_threshold: float
 
-    def met(self, argmax: Canvas, history: list[Canvas], mean_entropy: float) -> bool:
-        """`history` holds earlier argmax canvases, newest last; too short a one is not stable."""
-        needed = self.stability_threshold
-        recent = history[-needed:] if needed else []
-        stable = len(recent) == needed and all(torch.equal(argmax, past) for past in recent)
+    def met(self, *, unchanged_steps: int, mean_entropy: float) -> bool:
+        """`unchanged_steps` in a row left the argmax as it was; the first step never does."""
+        stable = unchanged_steps >= self.stability_threshold
         return stable and mean_entropy < self.confidence_threshold
 
 
 @dataclass(slots=True)
 class CanvasState:
-    """A canvas between two steps."""
+    """A canvas between two steps: about C · H elements of the weights' dtype."""
 
     token_ids: Canvas
     """What the network sees next: accepted draws among random tokens."""
     soft_embedding: SoftEmbedding | None = None
-    argmax_history: list[Canvas] = field(default_factory=list)
-    """The newest `max(stability_threshold, 1)` argmax canvases; the last one is the draft."""
+    draft: Canvas | None = None
+    """The argmax canvas of the last step."""
+    unchanged_steps: int = 0
+    """Steps in a row whose argmax was the one before."""
     step: int = 0
     """Steps done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFigures:
-    """What one denoising step did, for people and for tracing."""
+    """What one denoising step did to a canvas, for people and for tracing."""
 
     temperature: float
     accepted: PositionMask
@@ -83,55 +93,140 @@ class StepFigures:
 
 
 def denoise(
-    state: CanvasState, logits: Logits, *, sampling: Sampling, noise: Noise, model: DiffusionGemma
-) -> StepFigures:
-    """Moves `state` one step on, given the raw fp32 logits [C, V] of its canvas."""
-    state.step += 1
-    temperature = _schedule(sampling).at(state.step)
-    scaled = logits / temperature
+    canvases: Sequence[CanvasState],
+    logits_of: LogitsOf,
+    *,
+    samplings: Sequence[Sampling],
+    noise: StepNoise,
+    model: DiffusionGemma,
+) -> list[StepFigures]:
+    """Moves B canvases of one length one step on."""
+    steps = [canvas.step + 1 for canvas in canvases]
+    temperatures = [_schedule(s).at(step) for s, step in zip(samplings, steps, strict=True)]
+    reading = _read(logits_of, temperatures, samplings, noise, model, len(canvases[0].token_ids))
+    bounds = reading.entropy.new_tensor([sampling.entropy_bound for sampling in samplings])
+    accepted = accept(reading.entropy, entropy_bound=bounds)
+    token_ids = torch.where(accepted, reading.drawn, noise.renoise())
+    changed = _changed(canvases, reading.argmax).tolist()
+    for i, canvas in enumerate(canvases):
+        canvas.unchanged_steps = 0 if changed[i] else canvas.unchanged_steps + 1
+        canvas.token_ids, canvas.draft = token_ids[i], reading.argmax[i]
+        canvas.soft_embedding, canvas.step = reading.soft[i], steps[i]
+    return _figures(canvases, samplings, temperatures, reading, accepted, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is read off the logits, [B, C] each."""
+
+    argmax: Canvases
+    entropy: PerPosition
+    confidence: PerPosition
+    drawn: Canvases
+    soft: Tensor
+    """[B, C, H]"""
+
+
+def _read(
+    logits_of: LogitsOf,
+    temperatures: Sequence[float],
+    samplings: Sequence[Sampling],
+    noise: StepNoise,
+    model: DiffusionGemma,
+    length: int,
+) -> _Reading:
+    """Runs the rows through the sampler, tile by tile."""
+    device = model.embed_tokens.weight.device
+    of_step = torch.tensor(temperatures, device=device).repeat_interleave(length)[:, None]
+    own = [sampling.temperature for sampling in samplings]
+    of_draw = torch.tensor(own, device=device).repeat_interleave(length)[:, None]
+    bent = any(temperature != 1.0 for temperature in own)
+    tiles = [
+        _read_tile(
+            logits_of(rows) / of_step[rows],
+            of_draw[rows] if bent else None,
+            lambda weights, rows=rows: noise.draw(weights, rows),
+            model,
+        )
+        for rows in _tiles(len(of_step), model.config.vocabulary_size)
+    ]
+    joined = (torch.cat(parts).unflatten(0, (-1, length)) for parts in zip(*tiles, strict=True))
+    return _Reading(*joined)
+
+
+def _tiles(rows: int, vocabulary: int) -> Iterator[slice]:
+    """A power of two of rows each, so that a canvas is cut in the same places in any company."""
+    height = 1 << max(4, (TILE_ELEMENTS // vocabulary).bit_length() - 1)
+    for first in range(0, rows, height):
+        yield slice(first, min(first + height, rows))
+
+
+def _read_tile(
+    scaled: Logits,
+    draw_temperature: Tensor | None,
+    draw: Callable[[Tensor], Canvas],
+    model: DiffusionGemma,
+) -> tuple[Tensor, ...]:
+    """Of rows of logits over the schedule's temperature: the parts of a _Reading."""
     probabilities, entropy = entropies(scaled)
     argmax = scaled.argmax(dim=-1)
-    accepted = accept(entropy, entropy_bound=sampling.entropy_bound)
-    drawn = _draw(scaled, probabilities, argmax, state.step, sampling, noise)
-    state.token_ids = torch.where(accepted, drawn, noise.renoise(state.step))
+    confidence = probabilities.gather(1, argmax[:, None])[:, 0]
+    drawn = _draw(scaled, probabilities, argmax, draw_temperature, draw)
     # from logits rounded to the weights' dtype, as the reference stores them
     kept = scaled.to(model.embed_tokens.weight.dtype)
-    state.soft_embedding = model.soften(
-        probabilities if kept.dtype == scaled.dtype else kept.softmax(dim=-1, dtype=torch.float32)
-    )
-    mean_entropy = entropy.mean().item()
-    converged = _stop_rule(sampling).met(argmax, state.argmax_history, mean_entropy)
-    figures = StepFigures(
-        temperature=temperature,
-        accepted=accepted,
-        confidence=probabilities.gather(1, argmax[:, None])[:, 0],
-        changed_count=_changed(argmax, state.argmax_history),
-        mean_entropy=mean_entropy,
-        done=converged or state.step == sampling.max_denoising_steps,
-        converged=converged,
-    )
-    state.argmax_history = [*state.argmax_history, argmax][-max(1, sampling.stability_threshold) :]
-    return figures
+    told = probabilities if kept.dtype == scaled.dtype else kept.softmax(-1, dtype=torch.float32)
+    return argmax, entropy, confidence, drawn, model.soften(told)
 
 
 def _draw(
     scaled: Logits,
     probabilities: Logits,
     argmax: Canvas,
-    step: int,
-    sampling: Sampling,
-    noise: Noise,
+    temperature: Tensor | None,
+    draw: Callable[[Tensor], Canvas],
 ) -> Canvas:
     """The request's `temperature` bends the draw alone, not acceptance, stop rule or signal."""
-    if sampling.temperature == 0.0:
-        return argmax
-    if sampling.temperature != 1.0:
-        probabilities = (scaled / sampling.temperature).softmax(dim=-1)
-    return noise.draw(probabilities, step)
+    if temperature is None:
+        return draw(probabilities)
+    greedy = temperature == 0.0
+    drawn = draw((scaled / temperature.masked_fill(greedy, 1.0)).softmax(dim=-1))
+    return torch.where(greedy[:, 0], argmax, drawn)
 
 
-def _changed(argmax: Canvas, history: list[Canvas]) -> int:
-    return int((argmax != history[-1]).sum()) if history else len(argmax)
+def _figures(
+    canvases: Sequence[CanvasState],
+    samplings: Sequence[Sampling],
+    temperatures: Sequence[float],
+    reading: _Reading,
+    accepted: PositionMask,
+    changed: Sequence[int],
+) -> list[StepFigures]:
+    mean_entropy = reading.entropy.mean(dim=-1).tolist()
+    masks, confidence = accepted.cpu(), reading.confidence.cpu()
+    figures = []
+    for i, (canvas, sampling) in enumerate(zip(canvases, samplings, strict=True)):
+        converged = _stop_rule(sampling).met(
+            unchanged_steps=canvas.unchanged_steps, mean_entropy=mean_entropy[i]
+        )
+        figures.append(
+            StepFigures(
+                temperature=temperatures[i],
+                accepted=masks[i],
+                confidence=confidence[i],
+                changed_count=changed[i],
+                mean_entropy=mean_entropy[i],
+                done=converged or canvas.step == sampling.max_denoising_steps,
+                converged=converged,
+            )
+        )
+    return figures
+
+
+def _changed(canvases: Sequence[CanvasState], argmax: Canvases) -> Tensor:
+    """[B] positions whose argmax differs from the step before; all of them at the first step."""
+    # no token is negative
+    drafts = [torch.full_like(argmax[0], -1) if c.draft is None else c.draft for c in canvases]
+    return (argmax != torch.stack(drafts)).sum(dim=-1)
 
 
 def _schedule(sampling: Sampling) -> TemperatureSchedule:

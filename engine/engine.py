@@ -7,30 +7,32 @@ schedule, run, settle, reply.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
-from palimpsest.engine.cache import SequenceCache
+from palimpsest.engine.cache import PagedCache
+from palimpsest.engine.capacity import Capacity
+from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, Noise
-from palimpsest.engine.scheduler import Scheduler
+from palimpsest.engine.pages import Pages
+from palimpsest.engine.scheduler import Scheduler, Turn
 from palimpsest.engine.segments import run_segments
-from palimpsest.engine.sequence import Limits, Pass, Phase, Sequence
-
-NoiseFor = Callable[[Submit, int], Noise]
-"""The noise of a request's canvas, by the canvas's index."""
+from palimpsest.engine.sequence import Limits, Pass, Sequence
+from palimpsest.engine.shapes import Hidden
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A network ready to run and the limits it is served with."""
+    """A network ready to run, the limits it is served with, and how much of it runs at once."""
 
     network: DiffusionGemma
     limits: Limits
     device: torch.device
+    capacity: Capacity
 
     @property
     def dtype(self) -> torch.dtype:
@@ -39,15 +41,24 @@ class LoadedModel:
 
 
 class Engine:
-    """Runs requests of one model.
+    """Runs requests of one model. `noise` replaces the counter-based one, to replay draws."""
 
-    `noise_for` replaces the counter-based noise, to replay recorded draws.
-    """
-
-    def __init__(self, model: LoadedModel, *, noise_for: NoiseFor | None = None) -> None:
+    def __init__(self, model: LoadedModel, *, noise: Noise | None = None) -> None:
+        config, capacity, limits = model.network.config, model.capacity, model.limits
         self.model = model
-        self.noise_for = noise_for or self._counter_noise
-        self.scheduler: Scheduler[Sequence] = Scheduler()
+        self.noise = noise or CounterNoise(
+            length=limits.canvas_length,
+            vocabulary_size=config.vocabulary_size,
+            device=model.device,
+        )
+        self.cache = PagedCache(config, capacity.pages, dtype=model.dtype, device=model.device)
+        self.scheduler = Scheduler(
+            Pages(capacity.pages),
+            max_running=capacity.max_num_seqs,
+            prefill_tokens=capacity.prefill_tokens,
+            canvas_tokens=limits.canvas_length,
+        )
+        self.sequences: dict[int, Sequence] = {}
 
     @property
     def busy(self) -> bool:
@@ -58,46 +69,83 @@ class Engine:
     def step(self, commands: Iterable[Command]) -> Frame:
         """Takes commands, runs one pass, and returns what happened."""
         self._receive(commands)
-        sequence = self.scheduler.next()
-        if sequence is None:
-            return ()
+        turns = self.scheduler.plan()
         try:
-            events = self._run(sequence)
-        except torch.OutOfMemoryError as problem:
-            events = [Failed(request_id=sequence.request.request_id, message=str(problem))]
-            sequence.phase = Phase.DONE
-        if sequence.phase is Phase.DONE:
-            self.scheduler.remove(sequence.request.request_id)
-        return tuple(events)
+            return tuple(self._run(turns))
+        except torch.OutOfMemoryError:
+            return tuple(event for turn in turns for event in self._run_alone(turn))
 
     def _receive(self, commands: Iterable[Command]) -> None:
         for command in commands:
             if isinstance(command, Submit):
-                self.scheduler.add(command.request_id, self._sequence(command))
+                self._begin(command)
             elif isinstance(command, Cancel):
-                self.scheduler.remove(command.request_id)
+                self._end(command.request_id)
 
-    def _run(self, sequence: Sequence) -> list[Event]:
-        run = Pass(start_ns=time.time_ns(), batch_size=1)
-        (hidden,) = run_segments(self.model.network, [sequence.segment()])
-        return sequence.settle(hidden, self.model.network, run)
+    def _begin(self, request: Submit) -> None:
+        job = self.scheduler.add(
+            request.request_id, request.prompt_ids, share=request.share, priority=request.priority
+        )
+        sequence = Sequence(request=request, job=job, limits=self.model.limits)
+        self.sequences[request.request_id] = sequence
 
-    def _sequence(self, request: Submit) -> Sequence:
-        model = self.model
-        return Sequence(
-            request=request,
-            cache=SequenceCache(model.network.config, dtype=model.dtype, device=model.device),
-            limits=model.limits,
-            noise_of=lambda canvas_index: self.noise_for(request, canvas_index),
-            pending=torch.tensor(request.prompt_ids, device=model.device),
+    def _end(self, request_id: int) -> None:
+        self.scheduler.remove(request_id)
+        self.sequences.pop(request_id, None)
+
+    def _run(self, turns: list[Turn]) -> list[Event]:
+        """One pass. Nothing is changed by one that runs out of memory."""
+        if not turns:
+            return []
+        start_ns = time.time_ns()
+        stepping = [self.sequences[t.job.request_id] for t in turns if t.denoise]
+        self._begin_canvases(stepping)
+        figures = iter(self._denoise(stepping, self._hidden(turns)))
+        run = Pass(start_ns=start_ns, end_ns=time.time_ns(), batch_size=len(stepping))
+        settled = [self._settle(t, next(figures) if t.denoise else None, run) for t in turns]
+        return [event for events in settled for event in events]
+
+    def _begin_canvases(self, stepping: list[Sequence]) -> None:
+        fresh = [sequence for sequence in stepping if sequence.canvas is None]
+        if fresh:
+            canvases = self.noise.step([sequence.noise_key() for sequence in fresh]).renoise()
+            for sequence, token_ids in zip(fresh, canvases, strict=True):
+                sequence.canvas = CanvasState(token_ids=token_ids)
+
+    def _hidden(self, turns: list[Turn]) -> Hidden | None:
+        """Final hidden states of the rows of all canvases, or None if there are none."""
+        segments = []
+        for turn in turns:
+            sequence, cache = self.sequences[turn.job.request_id], self.cache.of(turn.job.table)
+            segments += sequence.segments(turn, cache, self.model.device)
+        hidden = run_segments(self.model.network, segments)
+        canvases = [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
+        return torch.cat(canvases) if canvases else None
+
+    def _denoise(self, stepping: list[Sequence], hidden: Hidden | None) -> list[StepFigures]:
+        if hidden is None:
+            return []
+        network = self.model.network
+        return denoise(
+            [sequence.canvas for sequence in stepping if sequence.canvas is not None],
+            lambda rows: network.logits(hidden[rows]),
+            samplings=[sequence.request.sampling for sequence in stepping],
+            noise=self.noise.step([sequence.noise_key() for sequence in stepping]),
+            model=network,
         )
 
-    def _counter_noise(self, request: Submit, canvas_index: int) -> Noise:
-        return CounterNoise(
-            seed=request.sampling.seed,
-            canvas_index=canvas_index,
-            length=self.model.limits.canvas_length,
-            vocabulary_size=self.model.network.config.vocabulary_size,
-            steps=request.sampling.max_denoising_steps,
-            device=self.model.device,
-        )
+    def _settle(self, turn: Turn, figures: StepFigures | None, run: Pass) -> list[Event]:
+        sequence = self.sequences[turn.job.request_id]
+        self.scheduler.settle(turn)
+        events = sequence.settle(turn, figures, run)
+        if sequence.done:
+            self._end(turn.job.request_id)
+        return events
+
+    def _run_alone(self, turn: Turn) -> list[Event]:
+        """What did not fit together may fit one by one; what does not fit alone has failed."""
+        try:
+            return self._run([turn])
+        except torch.OutOfMemoryError as problem:
+            self._end(turn.job.request_id)
+            return [Failed(request_id=turn.job.request_id, message=str(problem))]

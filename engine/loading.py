@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import torch
 
-from palimpsest.engine.cache import bytes_per_token
 from palimpsest.engine.checkpoint import (
     checkpoint_folder,
     end_tokens,
@@ -18,14 +14,11 @@ from palimpsest.engine.checkpoint import (
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.engine import LoadedModel
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
+from palimpsest.engine.memory import capacity_of
 from palimpsest.engine.messages import ModelInfo
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sequence import Limits
-from palimpsest.engine.weights import Progress, load_model, weight_files
-
-_GIB = 2**30
-_SAMPLER_COPIES = 6
-"""fp32 tensors of [canvas, vocabulary] alive at once in a denoising step."""
+from palimpsest.engine.weights import Progress, load_model
 
 
 def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, ModelInfo]:
@@ -36,7 +29,7 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
     device = _device(options.device)
     dtype = _dtype(options.dtype, device)
     context = _context(options, config)
-    _check_memory(folder, config, dtype, device, context, options.gpu_memory_utilization)
+    capacity = capacity_of(folder, config, options, dtype=dtype, device=device, context=context)
     network = load_model(folder, config, dtype=dtype, device=device, progress=progress)
     ends = end_tokens(folder, config)
     limits = Limits(
@@ -54,8 +47,9 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
         defaults=defaults,
+        capacity=capacity,
     )
-    return LoadedModel(network=network, limits=limits, device=device), info
+    return LoadedModel(network=network, limits=limits, device=device, capacity=capacity), info
 
 
 def _device(name: str) -> torch.device:
@@ -89,35 +83,3 @@ def _context(options: EngineOptions, config: ModelConfig) -> int:
             f"need at least {2 * config.canvas_length}"
         )
     return context
-
-
-def _check_memory(
-    folder: Path,
-    config: ModelConfig,
-    dtype: torch.dtype,
-    device: torch.device,
-    context: int,
-    share: float,
-) -> None:
-    """Weights, sampler and one sequence of full length must fit into the share of the memory."""
-    budget = int(_memory(device) * share)
-    # files hold BF16; other dtypes are cast while loading
-    weights = sum(path.stat().st_size for path in weight_files(folder)) * dtype.itemsize // 2
-    sampler = _SAMPLER_COPIES * 4 * config.canvas_length * config.vocabulary_size
-    per_token = bytes_per_token(config, dtype)
-    if weights + sampler + context * per_token <= budget:
-        return
-    room = (budget - weights - sampler) // per_token
-    need = f"weights {weights / _GIB:.2f} GiB, sampler {sampler / _GIB:.2f} GiB, "
-    need += f"cache {context * per_token / _GIB:.2f} GiB for {context} tokens"
-    have = f"{budget / _GIB:.2f} GiB are allowed on {device} (--gpu-memory-utilization {share})"
-    if room >= 2 * config.canvas_length:
-        raise DoesNotFit(f"{need}, but {have}; --max-model-len {room} would fit")
-    raise DoesNotFit(f"{need}, but {have}; the weights alone leave no room, use a larger device")
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes of memory that the device has, or that the machine has for the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

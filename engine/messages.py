@@ -11,6 +11,7 @@ import enum
 import math
 from dataclasses import dataclass
 
+from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.errors import InvalidRequest
 
 MAX_OUTPUT_TOKENS = 262_144
@@ -86,6 +87,8 @@ class ModelInfo:
     dtype: str
     defaults: Sampling
     """The checkpoint's own generation settings; what a request leaves unset is taken from here."""
+    capacity: Capacity
+    """What is served at once."""
 
 
 # Commands
@@ -101,6 +104,10 @@ class Submit:
     sampling: Sampling
     drafts: bool
     """Whether step reports carry the draft canvas; figures are always sent."""
+    share: str = ""
+    """Whom the work is charged to: each share gets as much as any other while they compete."""
+    priority: int = 0
+    """-1, 0 or 1; each gets four times the work of the next lower one while they compete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +157,11 @@ class Encoded:
     request_id: int
     canvas_index: int | None
     token_count: int
+    """Tokens whose keys and values were computed."""
     start_ns: int
     end_ns: int
+    cached_count: int = 0
+    """Of a prompt: tokens before those, found in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,13 @@ import math
 import re
 from dataclasses import dataclass
 
+from palimpsest.engine.capacity import DEFAULT_MAX_NUM_SEQS, DEFAULT_PREFILL_TOKENS
+
 BUNDLED = "bundled"
 """Value of `model` that stands for the checkpoint inside the package."""
 
 DTYPES = ("auto", "float32", "bfloat16")
-MAX_NUM_SEQS = 1
+MAX_NUM_SEQS = 4_096
 MAX_MODEL_LEN = 262_144
 MAX_THREADS = 1_024
 
@@ -29,8 +31,12 @@ class EngineOptions:
     """Name that requests use; unset, the checkpoint decides."""
     max_model_len: int | None = None
     """Tokens of prompt and answer together; unset, what the checkpoint was trained for."""
-    max_num_seqs: int = 1
+    max_num_seqs: int = DEFAULT_MAX_NUM_SEQS
     """Canvases denoised at the same time."""
+    max_prefill_tokens: int = DEFAULT_PREFILL_TOKENS
+    """Prompt tokens of one pass, over all requests."""
+    kv_cache_memory: float | None = None
+    """GiB for keys and values; unset, what `gpu_memory_utilization` leaves, on a CPU 0.25 GiB."""
     gpu_memory_utilization: float = 0.9
     """Share of the device's memory that weights and cache may take; above 0, at most 1."""
     device: str = "auto"
@@ -47,13 +53,11 @@ class EngineOptions:
             raise _refusal("--served-model-name", self.served_model_name, "a name")
         _check_count("--max-model-len", self.max_model_len, MAX_MODEL_LEN)
         _check_count("--threads", self.threads, MAX_THREADS)
-        if self.max_num_seqs < 1:
-            raise _refusal("--max-num-seqs", self.max_num_seqs, "at least 1")
-        if self.max_num_seqs > MAX_NUM_SEQS:
-            raise ValueError(
-                f"--max-num-seqs: {self.max_num_seqs} is above {MAX_NUM_SEQS}: this version "
-                "denoises one canvas at a time; further requests wait in the queue"
-            )
+        _check_count("--max-num-seqs", self.max_num_seqs, MAX_NUM_SEQS)
+        _check_count("--max-prefill-tokens", self.max_prefill_tokens, MAX_MODEL_LEN)
+        cache = self.kv_cache_memory
+        if cache is not None and not 0.0 < cache < math.inf:
+            raise _refusal("--kv-cache-memory", cache, "a number of GiB above 0")
         share = self.gpu_memory_utilization
         if math.isnan(share) or not 0.0 < share <= 1.0:
             raise _refusal("--gpu-memory-utilization", share, "above 0 and at most 1")

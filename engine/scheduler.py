@@ -1,37 +1,174 @@
-"""Who runs next: first come, first served, one at a time. Bookkeeping over ids, no tensors."""
+"""Which tokens run in the next pass. Bookkeeping over counts and pages, no tensors.
+
+A pass holds, for every admitted request, what it needs next: a chunk of the tokens that have no
+keys and values yet, a step of its canvas if no more than that chunk is missing, or both. So a
+commit and the first step of the next canvas share a pass. What a pass may hold is bounded: one
+canvas and one commit of each of `max_running` requests, and `prefill_tokens` tokens of prompts,
+shared out evenly, so that no prompt slows the canvases down by more, nor holds back a shorter one.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-T = TypeVar("T")
+from palimpsest.engine.lines import FairLines, LineKey
+from palimpsest.engine.page_table import PageTable
+from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, chain_keys
 
 
-class Scheduler(Generic[T]):
-    """Holds waiting requests as they came and the one that runs."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class Job:
+    """One request as the scheduler sees it."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[int, T]] = deque()
-        self._running: tuple[int, T] | None = None
+    request_id: int
+    line: LineKey
+    tokens: list[int]
+    """The prompt and the canvases since: all that has or needs keys and values."""
+    table: PageTable
+    keys: list[bytes]
+    """Of the complete pages of `tokens`."""
+    committing: bool = False
+    """Whether the tokens without keys and values are a canvas just denoised."""
+
+    @property
+    def pending(self) -> int:
+        """Tokens without keys and values."""
+        return len(self.tokens) - self.table.stored
+
+    def append(self, canvas: Sequence[int]) -> None:
+        """A canvas is final and another one follows: it has to be committed."""
+        self.tokens += canvas
+        self.keys = chain_keys(self.tokens, self.keys)
+        self.committing = True
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one request runs in a pass."""
+
+    job: Job
+    start: int
+    """Position of the first of its tokens."""
+    encode: int
+    """Tokens to write keys and values of, from `start` on; 0 if none."""
+    denoise: bool
+    """Whether its canvas takes a step, behind those tokens."""
+
+
+class Scheduler:
+    """All requests: those that wait, in fair lines, and those that run, the oldest first."""
+
+    def __init__(
+        self, pages: Pages, *, max_running: int, prefill_tokens: int, canvas_tokens: int
+    ) -> None:
+        self.pages = pages
+        self.lines: FairLines[Job] = FairLines()
+        self.running: list[Job] = []
+        self.preempted = 0
+        """Requests that had to give their pages back since the start."""
+        self._max_running = max_running
+        self._prefill_tokens = prefill_tokens
+        self._canvas_tokens = canvas_tokens
+        self._jobs: dict[int, Job] = {}
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to run."""
-        return self._running is not None or bool(self._waiting)
+        return bool(self._jobs)
 
-    def add(self, request_id: int, request: T) -> None:
-        """Puts a request at the end of the line."""
-        self._waiting.append((request_id, request))
+    def add(self, request_id: int, tokens: Sequence[int], *, share: str, priority: int) -> Job:
+        """A new request waits for its turn."""
+        job = Job(
+            request_id=request_id,
+            line=(share, priority),
+            tokens=list(tokens),
+            keys=chain_keys(tokens),
+            table=PageTable(self.pages),
+        )
+        self._jobs[request_id] = job
+        self.lines.add(job.line, job)
+        return job
 
     def remove(self, request_id: int) -> None:
-        """Forgets a request, running or waiting; an unknown id may just have ended: no error."""
-        if self._running is not None and self._running[0] == request_id:
-            self._running = None
-        self._waiting = deque(entry for entry in self._waiting if entry[0] != request_id)
+        """Forgets a request that ran or waited; an unknown id may just have ended: no error."""
+        job = self._jobs.pop(request_id, None)
+        if job is None:
+            return
+        job.table.release()
+        if job in self.running:
+            self.running.remove(job)
+            self.lines.end(job.line)
+        else:
+            self.lines.drop(job.line, job)
 
-    def next(self) -> T | None:
-        """The request to run a step of."""
-        if self._running is None and self._waiting:
-            self._running = self._waiting.popleft()
-        return self._running[1] if self._running else None
+    def plan(self) -> list[Turn]:
+        """The next pass. Pages for it are taken; `settle` each turn once it ran."""
+        self._admit()
+        chunks = self._chunks()
+        turns = []
+        for job in list(self.running):
+            encode = chunks[job.request_id]
+            if job in self.running and self._make_room(job, encode):
+                turns.append(Turn(job, job.table.stored, encode, job.pending == encode))
+        return [turn for turn in turns if turn.encode or turn.denoise]
+
+    def settle(self, turn: Turn) -> None:
+        """A turn has run: what it encoded is written, and its line is charged."""
+        job = turn.job
+        if turn.encode:
+            job.table.advance(turn.encode, job.keys)
+            job.committing = False
+        self.lines.charge(job.line, turn.encode + self._canvas_tokens * turn.denoise)
+
+    def _admit(self) -> None:
+        while len(self.running) < self._max_running and (entry := self.lines.next()):
+            line, job = entry
+            job.table.adopt(job.keys)
+            if self.running and not self._fits(job):
+                # whoever comes next has to wait: smaller ones must not starve it
+                job.table.release()
+                return
+            self.running.append(self.lines.take(line))
+
+    def _fits(self, job: Job) -> bool:
+        """Whether its prompt finds pages; of a group with a window it never holds all of them."""
+        needed = job.table.needed(job.pending)
+        for window in needed:
+            if window is not None:
+                at_once = window - 1 + max(self._prefill_tokens, self._canvas_tokens)
+                needed[window] = min(needed[window], -(-at_once // PAGE_TOKENS) + 1)
+        return self.pages.fits(needed)
+
+    def _chunks(self) -> dict[int, int]:
+        """Tokens that each running job encodes: commits whole, prompts by an even share."""
+        chunks = {job.request_id: job.pending for job in self.running if job.committing}
+        reading = [job for job in self.running if not job.committing]
+        left = self._prefill_tokens
+        for place, job in enumerate(sorted(reading, key=lambda job: job.pending)):
+            share = -(-left // (len(reading) - place))
+            chunks[job.request_id] = min(job.pending, share)
+            left -= chunks[job.request_id]
+        return chunks
+
+    def _make_room(self, job: Job, tokens: int) -> bool:
+        """Takes pages, if need be from the youngest; False if `job` itself had to give way."""
+        while True:
+            try:
+                job.table.extend(tokens)
+            except OutOfPages:
+                if (youngest := self.running[-1]) is job and len(self.running) == 1:
+                    raise
+                self._preempt(youngest)
+                if youngest is job:
+                    return False
+            else:
+                return True
+
+    def _preempt(self, job: Job) -> None:
+        """Its pages go, its canvas stays: it encodes all its tokens again when it is back."""
+        self.running.remove(job)
+        job.table.release()
+        job.committing = False
+        self.lines.put_back(job.line, job)
+        self.preempted += 1

@@ -1,7 +1,8 @@
 """Segments: the unit the model runs. A pass is any mixture of prefills, commits and canvases.
 
 A segment is a range of tokens of one sequence, causal (it writes the keys and values that stay) or
-bidirectional (a canvas: it sees the prefix and itself and leaves nothing behind).
+bidirectional (a canvas: it sees the prefix and itself and leaves nothing behind). Segments of one
+sequence may share a pass: a later one sees what an earlier one writes.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from palimpsest.engine.cache import SequenceCache
+from palimpsest.engine.cache import KeyValues
 from palimpsest.engine.config import LayerConfig
 from palimpsest.engine.model import DiffusionGemma, Rows
+from palimpsest.engine.pages import first_seen
 from palimpsest.engine.shapes import Hidden, Keys, Queries, SoftEmbedding, TokenIds
 from palimpsest.kernels.attention import attention
 
@@ -22,7 +24,7 @@ from palimpsest.kernels.attention import attention
 class Segment:
     """Tokens at absolute positions `start` onwards; segments of one sequence come in order."""
 
-    cache: SequenceCache
+    cache: KeyValues
     token_ids: TokenIds
     start: int
     causal: bool
@@ -36,8 +38,6 @@ class Segment:
 
 def run_segments(model: DiffusionGemma, segments: list[Segment]) -> list[Hidden]:
     """Final hidden states of each segment, after one pass over all of them."""
-    for segment in segments:
-        segment.cache.reserve(segment.end)
     lengths = [len(segment.token_ids) for segment in segments]
     device = segments[0].token_ids.device
     canvas = torch.tensor([not segment.causal for segment in segments], device=device)
@@ -81,11 +81,16 @@ class SegmentAttention:
         self, index: int, layer: LayerConfig, query: Tensor, key: Tensor, value: Tensor
     ) -> Tensor:
         segment = self.segments[index]
-        segment.cache.write(layer.index, segment.start, key, value)
-        first = _first_key(segment, layer)
-        keys, values = segment.cache.read(layer.index, first, segment.end)
-        mask = self._causal_mask(index, layer, first) if segment.causal else None
-        return attention(query=query, key=keys, value=values, mask=mask)
+        # all queries of a canvas see the same positions before it, as in the reference
+        first = first_seen(layer.window, segment.start)
+        if segment.causal:
+            segment.cache.write(layer, segment.start, key, value)
+            keys, values = segment.cache.read(layer, first, segment.end)
+            mask = self._causal_mask(index, layer, first)
+            return attention(query=query, key=keys, value=values, mask=mask)
+        prefix = segment.cache.read(layer, first, segment.start)
+        keys, values = (torch.cat(pair) for pair in zip(prefix, (key, value), strict=True))
+        return attention(query=query, key=keys, value=values, mask=None)
 
     def _causal_mask(self, index: int, layer: LayerConfig, first: int) -> Tensor:
         """Made once per segment and window, used by every layer of that kind."""
@@ -98,14 +103,3 @@ class SegmentAttention:
             seen = distance >= 0
             self.masks[name] = seen if layer.window is None else seen & (distance < layer.window)
         return self.masks[name]
-
-
-def _first_key(segment: Segment, layer: LayerConfig) -> int:
-    """The first position any query of the segment can see.
-
-    All queries of a canvas see the same last window - 1 positions before it, as in the reference; a
-    causal query sees `window` keys with itself, so the first one sees equally far back.
-    """
-    if layer.canvas_window is None:
-        return 0
-    return max(0, segment.start - layer.canvas_window)

@@ -1,20 +1,19 @@
-"""One request on its way: what is committed, which canvas is being denoised, and what comes next.
+"""One request on its way: which canvas is being denoised, and what comes of each pass.
 
-A sequence says which segment it needs and takes the hidden states of that segment back; it never
-runs the network itself, so a step may hold segments of any number of sequences.
+A sequence says which segments its turn of a pass needs and takes the results of that pass back; it
+never runs the network itself, so a pass holds segments of any number of sequences.
 """
 
 from __future__ import annotations
 
-import enum
-import time
-from collections.abc import Callable
+from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from palimpsest.engine.cache import SequenceCache
-from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
+from palimpsest.engine.cache import KeyValues
+from palimpsest.engine.diffusion import CanvasState, StepFigures
 from palimpsest.engine.messages import (
     Committed,
     Draft,
@@ -26,16 +25,9 @@ from palimpsest.engine.messages import (
     Submit,
     Usage,
 )
-from palimpsest.engine.model import DiffusionGemma
-from palimpsest.engine.noise import Noise
+from palimpsest.engine.noise import NoiseKey
+from palimpsest.engine.scheduler import Job, Turn
 from palimpsest.engine.segments import Segment
-from palimpsest.engine.shapes import Hidden
-
-PREFILL_CHUNK_TOKENS = 1024
-"""Prompt tokens of one pass: bounds a pass's memory and how long a cancellation waits."""
-
-NoiseOf = Callable[[int], Noise]
-"""The noise of a canvas, by its index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,96 +41,105 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """The pass a segment ran in."""
+    """The pass a turn ran in."""
 
     start_ns: int
     """Nanoseconds since the epoch."""
+    end_ns: int
     batch_size: int
     """Canvases that shared it."""
 
 
-class Phase(enum.Enum):
-    """What the next segment of a sequence is for."""
-
-    PREFILL = enum.auto()
-    DENOISE = enum.auto()
-    COMMIT = enum.auto()
-    DONE = enum.auto()
-
-
 @dataclass(slots=True, kw_only=True)
 class Sequence:
-    """State of one request. `pending` are tokens that have no keys and values yet."""
+    """State of one request between passes."""
 
     request: Submit
-    cache: SequenceCache
+    job: Job
     limits: Limits
-    noise_of: NoiseOf
-    pending: torch.Tensor
-    """[n] the prompt, later the canvas to commit; on the model's device."""
-    phase: Phase = Phase.PREFILL
-    committed: int = 0
-    """Tokens whose keys and values are written."""
     canvas_index: int = 0
     canvas: CanvasState | None = None
-    noise: Noise | None = None
-    began_ns: int = 0
-    """Start of the first pass of the current prefill, canvas or commit."""
+    """None between the end of a canvas and the first pass of the next."""
+    cached_count: int | None = None
+    """Tokens of the prompt found in the cache; None before the first pass."""
+    encode_began_ns: int = 0
+    """Start of the first pass of the prefill or commit under way."""
+    canvas_began_ns: int = 0
+    encoded_count: int = 0
+    """Tokens of the prefill or commit under way that are done."""
+    reported: int = -1
+    """Index of the last canvas whose commit was reported; the prompt comes before canvas 0."""
     output_count: int = 0
     step_count: int = 0
+    done: bool = False
 
-    def segment(self) -> Segment:
-        """The tokens this sequence needs in the next pass."""
-        if self.phase is Phase.DENOISE:
-            canvas = self._canvas()
-            return Segment(
-                cache=self.cache,
-                token_ids=canvas.token_ids,
-                start=self.committed,
-                causal=False,
-                soft_embedding=canvas.soft_embedding,
+    def noise_key(self) -> NoiseKey:
+        """Of the canvas's next step; of its beginning if it has none yet."""
+        step = 0 if self.canvas is None else self.canvas.step + 1
+        return NoiseKey(self.request.sampling.seed, self.canvas_index, step)
+
+    def segments(self, turn: Turn, cache: KeyValues, device: torch.device) -> list[Segment]:
+        """What `turn` needs in the pass: tokens to encode, then the canvas."""
+        segments = []
+        if turn.encode:
+            tokens = self.job.tokens[turn.start : turn.start + turn.encode]
+            ids = torch.tensor(tokens, device=device)
+            segments.append(Segment(cache=cache, token_ids=ids, start=turn.start, causal=True))
+        if turn.denoise:
+            assert self.canvas is not None, "the engine begins canvases before the pass"
+            segments.append(
+                Segment(
+                    cache=cache,
+                    token_ids=self.canvas.token_ids,
+                    start=turn.start + turn.encode,
+                    causal=False,
+                    soft_embedding=self.canvas.soft_embedding,
+                )
             )
-        chunk = self.pending[:PREFILL_CHUNK_TOKENS]
-        return Segment(cache=self.cache, token_ids=chunk, start=self.committed, causal=True)
+        return segments
 
-    def settle(self, hidden: Hidden, model: DiffusionGemma, run: Pass) -> list[Event]:
+    def settle(self, turn: Turn, figures: StepFigures | None, run: Pass) -> list[Event]:
         """Takes the pass's result; returns what the caller of the request should hear."""
-        self.began_ns = self.began_ns or run.start_ns
-        if self.phase is Phase.DENOISE:
-            return self._settle_step(model.logits(hidden), model, run)
-        return self._settle_causal(len(hidden))
+        events = self._settle_encoding(turn, run)
+        if figures is not None:
+            events += self._settle_step(figures, run)
+        return events
 
-    def _settle_causal(self, count: int) -> list[Event]:
-        self.committed += count
-        self.pending = self.pending[count:]
-        if len(self.pending):
+    def _settle_encoding(self, turn: Turn, run: Pass) -> list[Event]:
+        if self.cached_count is None:
+            self.cached_count = turn.start
+        self.encode_began_ns = self.encode_began_ns or run.start_ns
+        self.encoded_count += turn.encode
+        if not turn.denoise or self.reported == self.canvas_index:
             return []
-        commit = self.phase is Phase.COMMIT
+        # a request that lost its pages encodes everything once more, which is nobody's news
+        self.reported = self.canvas_index
+        first = self.canvas_index == 0
         event = Encoded(
             request_id=self.request.request_id,
-            canvas_index=self.canvas_index if commit else None,
-            token_count=self.limits.canvas_length if commit else len(self.request.prompt_ids),
-            start_ns=self.began_ns,
-            end_ns=time.time_ns(),
+            canvas_index=None if first else self.canvas_index - 1,
+            token_count=self.encoded_count,
+            start_ns=self.encode_began_ns,
+            end_ns=run.end_ns,
+            cached_count=self.cached_count if first else 0,
         )
-        self.canvas_index += commit
-        self.canvas, self.phase, self.began_ns = None, Phase.DENOISE, 0
         return [event]
 
-    def _settle_step(self, logits: torch.Tensor, model: DiffusionGemma, run: Pass) -> list[Event]:
+    def _settle_step(self, figures: StepFigures, run: Pass) -> list[Event]:
         canvas = self._canvas()
-        sampling = self.request.sampling
-        figures = denoise(canvas, logits, sampling=sampling, noise=self._noise(), model=model)
+        self.canvas_began_ns = self.canvas_began_ns or run.start_ns
+        self.encode_began_ns = self.encoded_count = 0
         self.step_count += 1
         stepped = self._stepped(canvas, figures, run)
         if figures.done:
-            return [stepped, *self._emit(canvas, figures, stepped.end_ns)]
+            return [stepped, *self._emit(canvas, figures, run)]
         return [stepped]
 
-    def _emit(self, canvas: CanvasState, figures: StepFigures, end_ns: int) -> list[Event]:
+    def _emit(self, canvas: CanvasState, figures: StepFigures, run: Pass) -> list[Event]:
         """The canvas's final tokens, and the end of the request or the commit of the canvas."""
-        final = canvas.argmax_history[-1]
-        answer, reason = self._answer(final.tolist())
+        assert canvas.draft is not None, "a step was done"
+        final = canvas.draft.tolist()
+        answer, reason = self._answer(final)
         self.output_count += len(answer)
         committed = Committed(
             request_id=self.request.request_id,
@@ -146,19 +147,19 @@ class Sequence:
             steps=canvas.step,
             converged=figures.converged,
             token_ids=tuple(answer),
-            start_ns=self.began_ns,
-            end_ns=end_ns,
+            start_ns=self.canvas_began_ns,
+            end_ns=run.end_ns,
         )
-        self.began_ns = 0
         if reason is None:
-            self.pending, self.phase = final, Phase.COMMIT
+            self.job.append(final)
+            self.canvas, self.canvas_index, self.canvas_began_ns = None, self.canvas_index + 1, 0
             return [committed]
         # the last canvas is never committed: nothing will look at its keys and values
-        self.phase = Phase.DONE
+        self.done = True
         finished = Finished(request_id=self.request.request_id, reason=reason, usage=self._usage())
         return [committed, finished]
 
-    def _answer(self, final: list[int]) -> tuple[list[int], FinishReason | None]:
+    def _answer(self, final: Ordered[int]) -> tuple[Ordered[int], FinishReason | None]:
         """The canvas's tokens that belong to the answer, and why the answer ends, if it does."""
         ends = (i for i, token in enumerate(final) if token in self.limits.end_token_ids)
         end = next(ends, None)
@@ -167,7 +168,7 @@ class Sequence:
             return final[:end], FinishReason.STOP
         if len(final) >= room:
             return final[:room], FinishReason.LENGTH
-        after = self.committed + 2 * self.limits.canvas_length
+        after = len(self.job.tokens) + 2 * self.limits.canvas_length
         return final, FinishReason.LENGTH if after > self.limits.max_context_tokens else None
 
     def _stepped(self, canvas: CanvasState, figures: StepFigures, run: Pass) -> Stepped:
@@ -176,7 +177,7 @@ class Sequence:
             canvas_index=self.canvas_index,
             step=canvas.step,
             start_ns=run.start_ns,
-            end_ns=time.time_ns(),
+            end_ns=run.end_ns,
             batch_size=run.batch_size,
             temperature=figures.temperature,
             accepted_count=int(figures.accepted.sum()),
@@ -186,32 +187,25 @@ class Sequence:
         )
 
     def _canvas(self) -> CanvasState:
-        if self.canvas is None:
-            self.noise = self.noise_of(self.canvas_index)
-            self.canvas = CanvasState(token_ids=self.noise.initial_canvas())
+        assert self.canvas is not None, "a step was done"
         return self.canvas
-
-    def _noise(self) -> Noise:
-        assert self.noise is not None, "noise is made together with its canvas"
-        return self.noise
 
     def _usage(self) -> Usage:
         return Usage(
             prompt_tokens=len(self.request.prompt_ids),
             output_tokens=self.output_count,
-            cached_prompt_tokens=0,
+            cached_prompt_tokens=self.cached_count or 0,
             canvases=self.canvas_index + 1,
             denoising_steps=self.step_count,
         )
 
 
 def _draft(canvas: CanvasState, figures: StepFigures) -> Draft:
-    mask = figures.accepted.cpu()
-    weights = 2 ** (torch.arange(len(mask)) % 8)
-    octets = torch.zeros(-(-len(mask) // 8), dtype=torch.int64)
-    octets.index_add_(0, torch.arange(len(mask)) // 8, mask * weights)
+    assert canvas.draft is not None, "a step was done"
+    confidence = (figures.confidence * 255).round().to(torch.uint8).numpy()
+    mask = np.packbits(figures.accepted.numpy(), bitorder="little")
     return Draft(
-        token_ids=tuple(canvas.argmax_history[-1].tolist()),
-        confidence=bytes((figures.confidence * 255).round().to(torch.uint8).tolist()),
-        accepted_mask=bytes(octets.tolist()),
+        token_ids=tuple(canvas.draft.tolist()),
+        confidence=confidence.tobytes(),
+        accepted_mask=mask.tobytes(),
     )

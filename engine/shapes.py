@@ -1,4 +1,7 @@
-"""Names for shapes of tensors. T rows of one pass · H hidden size · C canvas length."""
+"""Names for shapes of tensors.
+
+T rows of one pass · H hidden size · B canvases · C canvas length.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ Queries = Float[Tensor, "T N D"]
 Keys = Float[Tensor, "T G D"]
 Rotation = Float[Tensor, "T D"]
 Canvas = Int[Tensor, " C"]
-PerPosition = Float[Tensor, " C"]
-PositionMask = Bool[Tensor, " C"]
+Canvases = Int[Tensor, "B C"]
+PerPosition = Float[Tensor, "*B C"]
+PositionMask = Bool[Tensor, "*B C"]
 Logits = Float[Tensor, "rows V"]

@@ -19,9 +19,11 @@ _ROUNDS = 10
 
 
 def philox(
-    counter: tuple[Words, Words, Words, Words], key: tuple[int, int]
+    counter: tuple[Words, Words, Words, Words], key: tuple[Words | int, Words | int]
 ) -> tuple[Words, Words, Words, Words]:
-    """Four uniform 32-bit words per element, as int64. Counters broadcast; key words are 32-bit."""
+    """Four uniform 32-bit words per element, as int64. Counters and keys, also 32-bit words,
+    broadcast.
+    """
     c0, c1, c2, c3 = torch.broadcast_tensors(*counter)
     k0, k1 = key
     for _ in range(_ROUNDS):

@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import torch
 
-from palimpsest.kernels.shapes import Canvas, Logits, PerPosition, PositionMask, Probabilities
+from palimpsest.kernels.shapes import (
+    Canvas,
+    Logits,
+    PerCanvas,
+    PerPosition,
+    PerRow,
+    PositionMask,
+    Probabilities,
+)
 
 TILE = 256
 
 
-def entropies(logits: Logits) -> tuple[Probabilities, PerPosition]:
+def entropies(logits: Logits) -> tuple[Probabilities, PerRow]:
     """softmax(logits) and -Σ p log p in nats, per position."""
     log_probabilities = torch.log_softmax(logits, dim=-1)
     # not exp of the above: the self-conditioning norm makes its rounding a hundred times larger
@@ -23,7 +31,7 @@ def entropies(logits: Logits) -> tuple[Probabilities, PerPosition]:
     return probabilities, -(probabilities * log_probabilities).sum(dim=-1)
 
 
-def draw(probabilities: Probabilities, uniforms: PerPosition) -> Canvas:
+def draw(probabilities: Probabilities, uniforms: PerRow) -> Canvas:
     """One token per position; `uniforms` lie in [0, 1). Weights need not be normalised.
 
     A token of weight zero is never drawn.
@@ -37,7 +45,7 @@ def draw(probabilities: Probabilities, uniforms: PerPosition) -> Canvas:
     return tile * TILE + token
 
 
-def _pick(weights: torch.Tensor, uniforms: PerPosition) -> tuple[Canvas, PerPosition]:
+def _pick(weights: torch.Tensor, uniforms: PerRow) -> tuple[Canvas, PerRow]:
     """Index per row by inverse CDF, and where in the picked weight the uniform fell, in [0, 1)."""
     sums = weights.double().cumsum(dim=-1)
     target = uniforms.double()[:, None] * sums[:, -1:]
@@ -50,12 +58,13 @@ def _pick(weights: torch.Tensor, uniforms: PerPosition) -> tuple[Canvas, PerPosi
     return index[:, 0], inside[:, 0].clamp(0.0, 1.0 - 2**-53)
 
 
-def accept(entropy: PerPosition, *, entropy_bound: float) -> PositionMask:
-    """Accepts surest first, while the entropies of the surer ones sum to at most the bound.
+def accept(entropy: PerPosition, *, entropy_bound: PerCanvas) -> PositionMask:
+    """Accepts surest first, while the entropies of the surer ones sum to at most the bound [B].
 
-    The surest position is always accepted (its sum is empty). From transformers,
+    The surest position of a canvas is always accepted (its sum is empty). From transformers,
     EntropyBoundSampler.
     """
-    ordered, order = entropy.sort()
-    surer = ordered.cumsum(dim=0) - ordered
-    return torch.zeros_like(entropy, dtype=torch.bool).scatter(0, order, surer <= entropy_bound)
+    ordered, order = entropy.sort(dim=-1)
+    surer = ordered.cumsum(dim=-1) - ordered
+    within = surer <= entropy_bound[..., None]
+    return torch.zeros_like(entropy, dtype=torch.bool).scatter(-1, order, within)

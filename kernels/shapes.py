@@ -1,8 +1,8 @@
 """Names for the shapes of tensors, used in signatures.
 
 T rows of one pass · H hidden size, or what a norm runs over · N heads · G key/value heads · D head
-size · M keys · E experts · K experts per token · I width of an expert · C canvas length
-· V vocabulary size · R rotating angles.
+size · M keys · E experts · K experts per token · I width of an expert · B canvases · C canvas
+length, or rows of canvases · V vocabulary size · R rotating angles.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ ExpertIds = Int[Tensor, "T K"]
 ExpertWeights = Float[Tensor, "T K"]
 Logits = Float[Tensor, "C V"]
 Probabilities = Float[Tensor, "C V"]
-PerPosition = Float[Tensor, " C"]
-PositionMask = Bool[Tensor, " C"]
+PerRow = Float[Tensor, " C"]
+PerCanvas = Float[Tensor, "*B"]
+PerPosition = Float[Tensor, "*B C"]
+PositionMask = Bool[Tensor, "*B C"]
 Canvas = Int[Tensor, " C"]
+Canvases = Int[Tensor, "B C"]

@@ -12,7 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-from palimpsest.engine.api import BUNDLED, RESERVED_TEMPLATE_VARIABLES, EngineOptions
+from palimpsest.engine.api import (
+    BUNDLED,
+    DEFAULT_MAX_NUM_SEQS,
+    DEFAULT_PREFILL_TOKENS,
+    RESERVED_TEMPLATE_VARIABLES,
+    EngineOptions,
+)
 
 USAGE_ERROR = 2
 """Exit code for flags and checkpoints that cannot be served."""
@@ -158,9 +164,21 @@ _MODEL_FLAGS: Mapping[str, dict[str, Any]] = {
     },
     "--max-num-seqs": {
         "type": int,
-        "default": 1,
+        "default": DEFAULT_MAX_NUM_SEQS,
         "metavar": "N",
-        "help": "canvases denoised at the same time; only 1 so far (default: %(default)s)",
+        "help": "canvases denoised at the same time (default: %(default)s)",
+    },
+    "--max-prefill-tokens": {
+        "type": int,
+        "default": DEFAULT_PREFILL_TOKENS,
+        "metavar": "TOKENS",
+        "help": "prompt tokens of one pass, over all requests (default: %(default)s)",
+    },
+    "--kv-cache-memory": {
+        "type": float,
+        "metavar": "GIB",
+        "help": "memory for keys and values (default: what --gpu-memory-utilization leaves; 0.25 "
+        "on a CPU)",
     },
     "--gpu-memory-utilization": {
         "type": float,

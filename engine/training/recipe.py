@@ -36,8 +36,8 @@ class Recipe:
 
 
 BUNDLED = Recipe(
-    steps=5_200,
-    long_from_step=1_300,
+    steps=10_000,
+    long_from_step=2_500,
     short_skills={
         "reverse": 1.0,
         "sort": 1.0,
@@ -67,6 +67,40 @@ BUNDLED = Recipe(
     },
 )
 
+GROWN = Recipe(
+    steps=3_500,
+    learning_rate=1.2e-3,
+    long_from_step=200,
+    short_skills={
+        "reverse": 0.5,
+        "sort": 0.5,
+        "count": 0.8,
+        "mark": 0.5,
+        "upper": 0.7,
+        "repeat": 1.0,
+        "add": 0.7,
+        "add_hundreds": 2.0,
+        "compare": 1.0,
+        "facts": 0.8,
+        "json": 1.5,
+        "note": 0.3,
+        "follow_up": 1.5,
+        "think": 2.0,
+        "add_many": 1.5,
+        "reverse_long": 1.0,
+    },
+    long_skills={
+        "count_up": 0.8,
+        "count_down": 1.5,
+        "table": 0.8,
+        "number_words": 1.2,
+        "function": 1.2,
+        "tool_call": 1.5,
+        "tool_answer": 1.0,
+    },
+)
+"""Goes on from a model that spells, sorts, counts and adds: most work is on what is new to it."""
+
 SMOKE = Recipe(
     steps=6,
     short_skills={"reverse": 1.0, "think": 1.0},
@@ -79,4 +113,4 @@ SMOKE = Recipe(
 )
 """A minute's run, to see that everything works."""
 
-RECIPES = {"bundled": BUNDLED, "smoke": SMOKE}
+RECIPES = {"bundled": BUNDLED, "grown": GROWN, "smoke": SMOKE}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from pairs import Pair
-from replay import ReplayedNoise
+from replay import ReplayedNoise, denoise_one
 from torch import Tensor
 
+from palimpsest.engine import diffusion
 from palimpsest.engine.diffusion import (
     CanvasState,
     StepFigures,
@@ -18,7 +19,7 @@ from palimpsest.engine.diffusion import (
     denoise,
 )
 from palimpsest.engine.messages import Sampling
-from palimpsest.engine.noise import CounterNoise
+from palimpsest.engine.noise import CounterNoise, NoiseKey
 
 LENGTH, VOCABULARY = 32, 512
 SAMPLING = Sampling(max_output_tokens=LENGTH, seed=0)
@@ -33,38 +34,21 @@ def test_one_step_runs_at_the_maximum() -> None:
     assert TemperatureSchedule(maximum=0.8, minimum=0.4, steps=1).at(1) == pytest.approx(0.8)
 
 
-def canvases(*values: int) -> list[Tensor]:
-    return [torch.full((4,), value) for value in values]
-
-
 @pytest.mark.parametrize(
-    ("threshold", "history", "met"),
-    [
-        (0, [], True),
-        (0, [8], True),
-        (1, [], False),
-        (1, [7], True),
-        (1, [8], False),
-        (1, [8, 7], True),
-        (2, [7], False),
-        (2, [7, 7], True),
-        (2, [8, 7], False),
-        (2, [7, 8], False),
-        (3, [8, 7, 7, 7], True),
-    ],
+    ("threshold", "unchanged", "met"),
+    [(0, 0, True), (0, 5, True), (1, 0, False), (1, 1, True), (2, 1, False), (2, 2, True)],
 )
-def test_stable_means_equal_to_as_many_earlier_canvases_as_the_threshold_says(
-    threshold: int, history: list[int], met: bool
+def test_stable_means_unchanged_for_as_many_steps_as_the_threshold_says(
+    threshold: int, unchanged: int, met: bool
 ) -> None:
     rule = StopRule(stability_threshold=threshold, confidence_threshold=0.005)
-    assert rule.met(canvases(7)[0], canvases(*history), mean_entropy=0.0) is met
+    assert rule.met(unchanged_steps=unchanged, mean_entropy=0.0) is met
 
 
 def test_a_stable_canvas_goes_on_while_it_is_unsure() -> None:
     rule = StopRule(stability_threshold=1, confidence_threshold=0.005)
-    (argmax,) = canvases(7)
-    assert not rule.met(argmax, [argmax], mean_entropy=0.005)
-    assert rule.met(argmax, [argmax], mean_entropy=0.00499)
+    assert not rule.met(unchanged_steps=1, mean_entropy=0.005)
+    assert rule.met(unchanged_steps=1, mean_entropy=0.00499)
 
 
 def sure(tokens: Tensor) -> Tensor:
@@ -86,15 +70,9 @@ def begin() -> CanvasState:
 
 
 def step(calm: Pair, state: CanvasState, logits: Tensor, sampling: Sampling) -> StepFigures:
-    noise = CounterNoise(
-        seed=sampling.seed,
-        canvas_index=0,
-        length=LENGTH,
-        vocabulary_size=VOCABULARY,
-        steps=sampling.max_denoising_steps,
-        device=torch.device("cpu"),
-    )
-    return denoise(state, logits, sampling=sampling, noise=noise, model=calm.model.network)
+    source = CounterNoise(length=LENGTH, vocabulary_size=VOCABULARY, device=torch.device("cpu"))
+    noise = source.step([NoiseKey(sampling.seed, 0, state.step + 1)])
+    return denoise_one(state, logits, sampling=sampling, noise=noise, model=calm.model.network)
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 2])
@@ -107,7 +85,7 @@ def test_a_sure_canvas_converges_after_as_many_repetitions_as_asked(
     figures = step(calm, state, sure(some_tokens(1)), sampling)
     assert figures.converged
     assert figures.done
-    assert torch.equal(state.argmax_history[-1], some_tokens(1))
+    assert torch.equal(draft(state), some_tokens(1))
 
 
 def test_the_last_step_ends_a_canvas_that_has_not_converged(calm: Pair) -> None:
@@ -128,10 +106,10 @@ def test_accepted_positions_take_the_draw_and_all_others_new_noise(calm: Pair) -
     noise = ReplayedNoise(LENGTH, VOCABULARY)
     torch.manual_seed(3)
     logits = unsure() * torch.linspace(1, 30, LENGTH)[:, None]
-    figures = denoise(state, logits, sampling=SAMPLING, noise=noise, model=calm.model.network)
+    figures = denoise_one(state, logits, sampling=SAMPLING, noise=noise, model=calm.model.network)
     torch.manual_seed(3)
-    drawn = noise.draw((logits / figures.temperature).softmax(-1), 1)
-    fresh = noise.renoise(1)
+    drawn = noise.draw((logits / figures.temperature).softmax(-1), slice(0, LENGTH))
+    (fresh,) = noise.renoise()
     assert 0 < int(figures.accepted.sum()) < LENGTH
     assert torch.equal(state.token_ids, torch.where(figures.accepted, drawn, fresh))
 
@@ -160,7 +138,7 @@ def test_the_requests_temperature_bends_the_draw_alone(calm: Pair, temperature: 
     assert plain.soft_embedding is not None
     assert bent.soft_embedding is not None
     assert torch.equal(bent.soft_embedding, plain.soft_embedding)
-    assert torch.equal(bent.argmax_history[-1], plain.argmax_history[-1])
+    assert torch.equal(draft(bent), draft(plain))
 
 
 def test_figures_tell_what_the_step_did(calm: Pair) -> None:
@@ -178,9 +156,63 @@ def test_figures_tell_what_the_step_did(calm: Pair) -> None:
     assert step(calm, state, changed, SAMPLING).changed_count == 1
 
 
-def test_no_more_history_is_kept_than_the_stop_rule_needs(calm: Pair) -> None:
-    for threshold, kept in ((0, 1), (1, 1), (3, 3)):
-        state, sampling = begin(), replace(SAMPLING, stability_threshold=threshold)
-        for i in range(6):
-            step(calm, state, unsure(i), sampling)
-        assert len(state.argmax_history) == kept
+def test_steps_that_change_nothing_are_counted_from_the_last_change(calm: Pair) -> None:
+    state = begin()
+    counts = []
+    for seed in (0, 0, 0, 1, 1, 0):
+        step(calm, state, unsure(seed), SAMPLING)
+        counts.append(state.unchanged_steps)
+    assert counts == [0, 1, 2, 0, 1, 0]
+
+
+def draft(state: CanvasState) -> Tensor:
+    assert state.draft is not None
+    return state.draft
+
+
+def test_canvases_denoised_together_are_denoised_as_they_are_alone(calm: Pair) -> None:
+    """Each with its own step, settings and noise."""
+    samplings = [
+        SAMPLING,
+        replace(SAMPLING, temperature=0.0, seed=1),
+        replace(SAMPLING, temperature=0.7, entropy_bound=5.0, max_denoising_steps=7),
+        replace(SAMPLING, temperature_max=0.5, stability_threshold=0),
+    ]
+    begun = [CanvasState(token_ids=some_tokens(i)) for i in range(4)]
+    for i, state in enumerate(begun):
+        for _ in range(i):
+            step(calm, state, unsure(i), samplings[i])
+    together, logits = (
+        [replace(state) for state in begun],
+        torch.cat([unsure(9 + i) for i in range(4)]),
+    )
+    source = CounterNoise(length=LENGTH, vocabulary_size=VOCABULARY, device=torch.device("cpu"))
+    keys = [NoiseKey(s.seed, 0, c.step + 1) for s, c in zip(samplings, begun, strict=True)]
+    figures = denoise(
+        together,
+        lambda rows: logits[rows],
+        samplings=samplings,
+        noise=source.step(keys),
+        model=calm.model.network,
+    )
+    for i, state in enumerate(begun):
+        alone = step(calm, state, unsure(9 + i), samplings[i])
+        for name in ("token_ids", "soft_embedding", "draft", "unchanged_steps", "step"):
+            assert same(getattr(together[i], name), getattr(state, name)), name
+        for field in fields(StepFigures):
+            assert same(getattr(figures[i], field.name), getattr(alone, field.name)), field.name
+
+
+def same(one: object, other: object) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return one == other
+
+
+def test_the_height_of_a_tile_changes_nothing(calm: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, tiled = begin(), begin()
+    step(calm, whole, unsure(), SAMPLING)
+    monkeypatch.setattr(diffusion, "TILE_ELEMENTS", 16 * VOCABULARY)
+    step(calm, tiled, unsure(), SAMPLING)
+    assert torch.equal(draft(whole), draft(tiled))
+    assert torch.equal(whole.token_ids, tiled.token_ids)

@@ -12,6 +12,7 @@ from replay import random_prompt, run, submit
 from palimpsest.engine.engine import Engine, LoadedModel
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
 from palimpsest.engine.loading import load
+from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.messages import Finished, ModelInfo, Sampling
 from palimpsest.engine.options import EngineOptions
 
@@ -64,39 +65,59 @@ def test_the_smallest_context_is_two_canvases() -> None:
 
 
 def refusals() -> list[tuple[float, str]]:
-    """What is said when ever more memory is allowed, until the model fits."""
+    """What is said when ever more memory is allowed for the cache, until a sequence fits."""
     said: list[tuple[float, str]] = []
-    share = 1e-6
+    memory = 1e-5
     while True:
         try:
-            loaded(gpu_memory_utilization=share)
+            loaded(kv_cache_memory=memory)
         except DoesNotFit as refusal:
-            said.append((share, str(refusal)))
-            share *= 1.2
+            said.append((memory, str(refusal)))
+            memory *= 1.2
         else:
             return said
 
 
 def test_a_refusal_names_a_context_that_fits_and_it_does() -> None:
     advice = re.compile(r"; --max-model-len (\d+) would fit$")
-    found = [(share, advice.search(said)) for share, said in refusals()]
-    fitting = [(share, int(match[1])) for share, match in found if match]
+    found = [(memory, advice.search(said)) for memory, said in refusals()]
+    fitting = [(memory, int(match[1])) for memory, match in found if match]
     assert fitting
-    for share, length in fitting:
-        model, _ = loaded(gpu_memory_utilization=share, max_model_len=length)
+    for memory, length in fitting:
+        model, _ = loaded(kv_cache_memory=memory, max_model_len=length)
         assert model.limits.max_context_tokens == length
         with pytest.raises(DoesNotFit):
-            loaded(gpu_memory_utilization=share, max_model_len=length + 1)
+            loaded(kv_cache_memory=memory, max_model_len=length + 1)
 
 
-def test_a_refusal_counts_weights_sampler_and_cache() -> None:
-    _, said = refusals()[0]
+def test_a_refusal_counts_weights_a_pass_and_the_cache() -> None:
+    with pytest.raises(DoesNotFit) as refusal:
+        loaded(gpu_memory_utilization=1e-6)
     assert re.match(
-        r"weights \d+\.\d\d GiB, sampler \d+\.\d\d GiB, cache \d+\.\d\d GiB for 4096 tokens, "
+        r"weights \d+\.\d\d GiB, a pass \d+\.\d\d GiB, cache \d+\.\d\d GiB for 4096 tokens, "
         r"but \d+\.\d\d GiB are allowed on cpu \(--gpu-memory-utilization 1e-06\); "
-        "the weights alone leave no room, use a larger device$",
-        said,
+        "that leaves no room for a sequence; use a larger device or fewer --max-num-seqs$",
+        str(refusal.value),
     )
+
+
+def test_the_cache_takes_the_memory_that_it_is_given() -> None:
+    usual, small = loaded()[1].capacity, loaded(kv_cache_memory=0.05)[1].capacity
+    assert usual.cache_bytes == pytest.approx(2**28, rel=0.02)
+    assert small.cache_bytes == pytest.approx(0.05 * 2**30, rel=0.02)
+    assert small.cache_tokens < usual.cache_tokens
+
+
+def test_a_cache_too_small_for_one_sequence_is_refused_with_the_flag_that_made_it() -> None:
+    with pytest.raises(DoesNotFit, match=r"0.001 GiB of them for the cache \(--kv-cache-memory\)"):
+        loaded(kv_cache_memory=0.001)
+
+
+def test_a_file_in_fp32_counts_as_the_dtype_it_is_served_in(calm_folder: Path) -> None:
+    served = {d: weight_bytes(calm_folder, getattr(torch, d)) for d in ("float32", "bfloat16")}
+    assert served["float32"] == 2 * served["bfloat16"]
+    on_disk = (calm_folder / "model.safetensors").stat().st_size
+    assert served["float32"] == pytest.approx(on_disk, rel=0.05)
 
 
 def test_a_model_at_the_advised_context_answers_up_to_its_end() -> None:

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
+from palimpsest.engine import noise as noise_module
 from palimpsest.engine.messages import MAX_SEED
-from palimpsest.engine.noise import CounterNoise
+from palimpsest.engine.noise import CounterNoise, CounterStep, NoiseKey
 
 LENGTH, VOCABULARY, STEPS = 64, 512, 8
 CPU = torch.device("cpu")
 
 
+@dataclass(frozen=True)
+class OneCanvas:
+    """The noise of one canvas, by step."""
+
+    source: CounterNoise
+    seed: int
+    canvas_index: int
+
+    def step(self, step: int) -> CounterStep:
+        return self.source.step([NoiseKey(self.seed, self.canvas_index, step)])
+
+    def draw(self, probabilities: Tensor, step: int) -> Tensor:
+        return self.step(step).draw(probabilities, slice(0, len(probabilities)))
+
+    def renoise(self, step: int) -> Tensor:
+        return self.step(step).renoise()[0]
+
+
 def make(
-    seed: int = 1,
-    canvas_index: int = 0,
-    *,
-    length: int = LENGTH,
-    vocabulary: int = VOCABULARY,
-    steps: int = STEPS,
-) -> CounterNoise:
-    return CounterNoise(
-        seed=seed,
-        canvas_index=canvas_index,
-        length=length,
-        vocabulary_size=vocabulary,
-        steps=steps,
-        device=CPU,
-    )
+    seed: int = 1, canvas_index: int = 0, *, length: int = LENGTH, vocabulary: int = VOCABULARY
+) -> OneCanvas:
+    source = CounterNoise(length=length, vocabulary_size=vocabulary, device=CPU)
+    return OneCanvas(source, seed, canvas_index)
 
 
-def flat(length: int = LENGTH, vocabulary: int = VOCABULARY) -> torch.Tensor:
+def flat(length: int = LENGTH, vocabulary: int = VOCABULARY) -> Tensor:
     return torch.full((length, vocabulary), 1 / vocabulary)
 
 
-def everything(noise: CounterNoise, steps: int = STEPS) -> list[list[int]]:
+def everything(noise: OneCanvas, steps: int = STEPS) -> list[list[int]]:
     drawn = [noise.draw(flat(), step) for step in range(1, steps + 1)]
-    renoised = [noise.renoise(step) for step in range(1, steps + 1)]
-    return [tokens.tolist() for tokens in (noise.initial_canvas(), *drawn, *renoised)]
+    renoised = [noise.renoise(step) for step in range(steps + 1)]
+    return [tokens.tolist() for tokens in (*drawn, *renoised)]
 
 
 @settings(deadline=None, max_examples=20)
@@ -58,9 +69,25 @@ def test_every_bit_of_the_seed_counts(bit: int) -> None:
     assert everything(make(5)) != everything(make(5 ^ (1 << bit)))
 
 
-def test_a_step_does_not_depend_on_how_many_steps_there_are() -> None:
-    few, many = make(steps=3), make(steps=100)
-    assert everything(few, 3) == everything(many, 3)
+def test_canvases_asked_for_together_get_what_each_gets_alone() -> None:
+    keys = [
+        NoiseKey(seed, index, step) for seed in (1, 2**63) for index in (0, 5) for step in (0, 9)
+    ]
+    together = CounterNoise(length=LENGTH, vocabulary_size=VOCABULARY, device=CPU).step(keys)
+    for row, key in enumerate(keys):
+        alone = make(key.seed, key.canvas_index).step(key.step)
+        assert torch.equal(together.tokens[row], alone.tokens[0])
+        assert torch.equal(together.uniforms[row], alone.uniforms[0])
+
+
+def test_what_was_forgotten_is_made_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = make()
+    before = everything(noise)
+    monkeypatch.setattr(noise_module, "BLOCKS_KEPT", 2)
+    for index in range(5):
+        noise.source.step([NoiseKey(7, index, 1)])
+    assert len(noise.source._blocks) == 2
+    assert everything(noise) == before
 
 
 def test_a_position_does_not_depend_on_the_length_of_the_canvas() -> None:
@@ -85,7 +112,7 @@ def test_uniform_tokens_stay_inside_the_vocabulary(vocabulary: int) -> None:
 
 
 def test_uniform_tokens_are_uniform() -> None:
-    tokens = make(length=50_000, steps=1).renoise(1)
+    tokens = make(length=50_000).renoise(1)
     observed = torch.bincount(tokens, minlength=VOCABULARY).double()
     expected = len(tokens) / VOCABULARY
     chi_square = float(((observed - expected) ** 2 / expected).sum())
@@ -95,11 +122,11 @@ def test_uniform_tokens_are_uniform() -> None:
 
 def test_draws_follow_the_given_distribution() -> None:
     weights = torch.tensor([0.5, 0.0, 0.25, 0.25])
-    drawn = make(length=50_000, steps=1).draw(weights.expand(50_000, -1), 1)
+    drawn = make(length=50_000).draw(weights.expand(50_000, -1), 1)
     shares = torch.bincount(drawn, minlength=4) / len(drawn)
     # six deviations of a share of one half
     torch.testing.assert_close(shares, weights, rtol=0, atol=6 * 0.5 / 50_000**0.5)
 
 
 def test_uniforms_never_reach_one() -> None:
-    assert float(make(length=100_000, steps=1).uniforms.max()) <= 1 - 2**-24
+    assert float(make(length=100_000).step(1).uniforms.max()) <= 1 - 2**-24

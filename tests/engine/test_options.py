@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -21,7 +22,10 @@ def test_defaults_serve_the_bundled_model() -> None:
         ({"max_model_len": 0}, "--max-model-len: 0 is not within 1 to 262144"),
         ({"max_model_len": 10**9}, "--max-model-len: 1000000000 is not within 1 to 262144"),
         ({"threads": 0}, "--threads: 0 is not within 1 to 1024"),
-        ({"max_num_seqs": 0}, "--max-num-seqs: 0 is not at least 1"),
+        ({"max_prefill_tokens": 0}, "--max-prefill-tokens: 0 is not within 1 to 262144"),
+        ({"kv_cache_memory": 0.0}, "--kv-cache-memory: 0.0 is not a number of GiB above 0"),
+        ({"kv_cache_memory": math.nan}, "--kv-cache-memory: nan is not a number of GiB above 0"),
+        ({"max_num_seqs": 0}, "--max-num-seqs: 0 is not within 1 to 4096"),
         ({"gpu_memory_utilization": 0.0}, "--gpu-memory-utilization: 0.0 is not above 0"),
         ({"gpu_memory_utilization": 1.5}, "--gpu-memory-utilization: 1.5 is not above 0"),
         ({"gpu_memory_utilization": float("nan")}, "--gpu-memory-utilization: nan is not above 0"),
@@ -34,11 +38,6 @@ def test_a_value_out_of_bounds_is_refused_by_flag_value_and_bound(
 ) -> None:
     with pytest.raises(ValueError, match="^" + message.replace("(", r"\(")):
         EngineOptions(**options)
-
-
-def test_more_than_one_sequence_at_a_time_is_refused_with_the_reason() -> None:
-    with pytest.raises(ValueError, match="one canvas at a time; further requests wait"):
-        EngineOptions(max_num_seqs=8)
 
 
 def test_a_numbered_cuda_device_is_accepted() -> None:

@@ -44,22 +44,20 @@ class Observed:
         if mode == "causal":
             return self._segment(_cache(self.pair), prompt, start=0, causal=True)
         canvas = self.recording.steps[-1].canvas.tolist()
-        cache = self._filled_cache(len(prompt) + len(canvas))
+        cache = self._filled_cache()
         return self._segment(cache, canvas, start=len(prompt), causal=False)
 
     def _segment(
         self, cache: SequenceCache, tokens: list[int], *, start: int, causal: bool
     ) -> Segment:
-        cache.reserve(start + len(tokens))
         return Segment(cache=cache, token_ids=torch.tensor(tokens), start=start, causal=causal)
 
-    def _filled_cache(self, capacity: int) -> SequenceCache:
+    def _filled_cache(self) -> SequenceCache:
         cache = _cache(self.pair)
-        cache.reserve(capacity)
         kept = self.call("canvas", "layers.0.self_attn").keywords["past_key_values"]
-        for index, layer in enumerate(kept.layers):
-            keys, values = (x[0].transpose(0, 1) for x in (layer.keys, layer.values))
-            cache.write(index, len(self.recording.prompt) - len(keys), keys, values)
+        for layer, rows in zip(cache.layers, kept.layers, strict=True):
+            keys, values = (x[0].transpose(0, 1) for x in (rows.keys, rows.values))
+            cache.write(layer, len(self.recording.prompt) - len(keys), keys, values)
         return cache
 
 

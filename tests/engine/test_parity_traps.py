@@ -94,10 +94,9 @@ def _attention_of(seen: Seen, name: str) -> SelfAttention:
 def _canvas_segment(seen: Seen, kept: Any) -> Segment:  # noqa: ANN401 - a cache of transformers
     """The canvas over the reference's own keys and values."""
     cache = _empty_cache(seen)
-    cache.reserve(seen.prompt_length + len(seen.canvas))
-    for index, layer in enumerate(kept.layers):
-        keys, values = (x[0].transpose(0, 1) for x in (layer.keys, layer.values))
-        cache.write(index, seen.prompt_length - len(keys), keys, values)
+    for layer, rows in zip(cache.layers, kept.layers, strict=True):
+        keys, values = (x[0].transpose(0, 1) for x in (rows.keys, rows.values))
+        cache.write(layer, seen.prompt_length - len(keys), keys, values)
     return Segment(cache=cache, token_ids=seen.canvas, start=seen.prompt_length, causal=False)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from pairs import Pair
 from reference import Reference, record
-from replay import answer, random_prompt, replay, replayed_noise
+from replay import answer, denoise_one, random_prompt, replay, replayed_noise
 from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
     EntropyBoundSampler,
@@ -22,7 +22,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 )
 
 from palimpsest.engine.cache import SequenceCache
-from palimpsest.engine.diffusion import CanvasState, StopRule, TemperatureSchedule, denoise
+from palimpsest.engine.diffusion import CanvasState, StopRule, TemperatureSchedule
 from palimpsest.engine.loading import load
 from palimpsest.engine.messages import Sampling
 from palimpsest.engine.options import EngineOptions
@@ -73,10 +73,10 @@ def test_trap_08_stopping_is_strict_and_accepting_is_not() -> None:
         reference: Reference = StableAndConfidentStoppingCriteria(0, threshold)
         own = StopRule(stability_threshold=0, confidence_threshold=threshold)
         assert bool(reference(canvas[None], logits)) is stops
-        assert own.met(canvas, [], level) is stops
+        assert own.met(unchanged_steps=0, mean_entropy=level) is stops
     for bound, accepted in ((level, 2), (level - 1e-6, 1)):
         assert _accepted_by_reference(logits, bound) == accepted
-        assert int(accept(entropy, entropy_bound=bound).sum()) == accepted
+        assert int(accept(entropy, entropy_bound=torch.tensor(bound)).sum()) == accepted
 
 
 def _accepted_by_reference(logits: Tensor, bound: float) -> int:
@@ -95,7 +95,7 @@ def test_trap_09_self_conditioning_takes_the_scaled_logits_in_the_dtype_of_the_w
     raw = 30 * torch.rand(32, 512, generator=torch.Generator().manual_seed(0))
     sampling = Sampling(max_output_tokens=32, seed=0)
     state = CanvasState(token_ids=torch.zeros(32, dtype=torch.int64))
-    figures = denoise(
+    figures = denoise_one(
         state, raw, sampling=sampling, noise=replayed_noise(model), model=model.network
     )
     soften, scaled = model.network.soften, raw / figures.temperature

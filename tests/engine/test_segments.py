@@ -57,7 +57,7 @@ def same(actual: Tensor, expected: Tensor) -> None:
 
 def same_caches(a: Conversation, b: Conversation) -> None:
     assert a.length == b.length
-    for layer in range(len(a.cache.layers)):
+    for layer in a.cache.layers:
         for one, other in zip(
             a.cache.read(layer, 0, a.length), b.cache.read(layer, 0, b.length), strict=True
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,7 @@ from palimpsest.engine.messages import (
     Stepped,
     Usage,
 )
+from palimpsest.engine.noise import NoiseKey
 
 C = 32
 PROMPT = random_prompt(20)
@@ -147,8 +149,11 @@ def test_the_last_commit_and_the_end_come_in_one_frame(calm: Pair) -> None:
 
 def test_times_do_not_run_backwards(calm: Pair) -> None:
     events = [e for e in generate(calm.ending_at()) if isinstance(e, Encoded | Stepped)]
-    stamps = [stamp for event in events for stamp in (event.start_ns, event.end_ns)]
-    assert stamps == sorted(stamps)
+    assert all(event.start_ns < event.end_ns for event in events)
+    for stamps in ([e.start_ns for e in events], [e.end_ns for e in events]):
+        assert stamps == sorted(stamps)
+    steps = [event for event in events if isinstance(event, Stepped)]
+    assert all(one.end_ns <= after.start_ns for one, after in itertools.pairwise(steps))
 
 
 def test_a_commit_spans_its_steps(calm: Pair) -> None:
@@ -181,23 +186,22 @@ def test_the_mask_of_a_draft_names_the_positions_that_were_accepted(calm: Pair) 
     class Marked:
         """Draws 1 everywhere and renoises with 0, so that the next canvas shows the mask."""
 
-        def initial_canvas(self) -> Tensor:
-            return torch.zeros(C, dtype=torch.int64)
+        def step(self, keys: Sequence[NoiseKey]) -> Marked:
+            return self
 
-        def draw(self, probabilities: Tensor, step: int) -> Tensor:
-            return torch.ones(C, dtype=torch.int64)
+        def draw(self, probabilities: Tensor, rows: slice) -> Tensor:
+            return torch.ones(len(probabilities), dtype=torch.int64)
 
-        def renoise(self, step: int) -> Tensor:
-            return torch.zeros(C, dtype=torch.int64)
+        def renoise(self) -> Tensor:
+            return torch.zeros(1, C, dtype=torch.int64)
 
-    engine = Engine(calm.ending_at(), noise_for=lambda request, canvas_index: Marked())
+    engine = Engine(calm.ending_at(), noise=Marked())
     sampling = Sampling(max_output_tokens=C, seed=0, max_denoising_steps=3, entropy_bound=30.0)
-    engine.step([submit(PROMPT, sampling)])
     with watching(calm.model.network.embed_tokens) as (calls,):
-        steps = [event for _ in range(3) for event in engine.step([])]
+        frames = [engine.step([submit(PROMPT, sampling)]), engine.step([]), engine.step([])]
+    steps = [event for frame in frames for event in frame if isinstance(event, Stepped)]
     for before, after in itertools.pairwise(range(3)):
-        event, seen = steps[before], calls[after].inputs[0].tolist()
-        assert isinstance(event, Stepped)
+        event, seen = steps[before], calls[after].inputs[0][-C:].tolist()
         assert event.draft is not None
         bits = int.from_bytes(event.draft.accepted_mask, "little")
         assert [bits >> i & 1 for i in range(C)] == seen

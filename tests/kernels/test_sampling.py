@@ -129,7 +129,7 @@ sixty_fourths = st.integers(0, 320).map(lambda n: n / 64)
 def test_positions_are_accepted_while_the_surer_ones_sum_to_at_most_the_bound(
     entropy: list[float], bound: float
 ) -> None:
-    accepted = accept(torch.tensor(entropy), entropy_bound=bound).tolist()
+    accepted = accept(torch.tensor(entropy), entropy_bound=torch.tensor(bound)).tolist()
     ordered = sorted(entropy)
     count = sum(sum(ordered[:i]) <= bound for i in range(len(ordered)))
     # between equals any may be taken
@@ -137,11 +137,15 @@ def test_positions_are_accepted_while_the_surer_ones_sum_to_at_most_the_bound(
 
 
 def test_the_surest_position_is_accepted_whatever_the_bound() -> None:
-    assert accept(torch.tensor([3.0, 2.0, 5.0]), entropy_bound=0.0).tolist() == [False, True, False]
+    assert accept(torch.tensor([3.0, 2.0, 5.0]), entropy_bound=torch.tensor(0.0)).tolist() == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_certain_positions_are_all_accepted() -> None:
-    assert accept(torch.zeros(64), entropy_bound=0.0).all()
+    assert accept(torch.zeros(64), entropy_bound=torch.tensor(0.0)).all()
 
 
 @pytest.mark.parametrize("bound", [0.01, 0.1, 1.0, 30.0])
@@ -154,4 +158,11 @@ def test_acceptance_is_that_of_the_reference(bound: float) -> None:
         _, entropy = entropies(logits)
         reference = sampler.accepted_token_mask
         assert reference is not None
-        assert torch.equal(accept(entropy, entropy_bound=bound), reference[0])
+        assert torch.equal(accept(entropy, entropy_bound=torch.tensor(bound)), reference[0])
+
+
+def test_every_canvas_is_accepted_by_its_own_bound() -> None:
+    entropy, bounds = random(5, 40).abs(), torch.tensor([0.0, 0.1, 1.0, 5.0, 100.0])
+    together = accept(entropy, entropy_bound=bounds)
+    for row, bound, taken in zip(entropy, bounds, together, strict=True):
+        assert torch.equal(accept(row, entropy_bound=bound), taken)

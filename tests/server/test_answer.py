@@ -19,6 +19,7 @@ from palimpsest.engine.api import (
     Usage,
     checkpoint_folder,
 )
+from palimpsest.engine.capacity import Capacity
 from palimpsest.server import replies
 from palimpsest.server.answer import AnswerWriter
 from palimpsest.server.call import Call
@@ -47,6 +48,7 @@ MODEL = ModelInfo(
     device="cpu",
     dtype="float32",
     defaults=SAMPLING,
+    capacity=Capacity(pages={None: 64}, cache_bytes=0),
 )
 THINKING = "<|channel>thought\nI need it.\n<channel|>Let me see."
 CALLING = '<|tool_call>call:weather{city:<|"|>Oslo<|"|>,days:2}<tool_call|>'

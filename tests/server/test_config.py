@@ -13,7 +13,7 @@ def test_without_flags_the_bundled_model_is_served_on_the_loopback_address() -> 
 
 
 def test_flags_are_called_as_vllm_calls_them() -> None:
-    model = "--model /models/x --served-model-name x --max-model-len 4096 --max-num-seqs 1"
+    model = "--model /models/x --served-model-name x --max-model-len 4096 --max-num-seqs 8"
     device = "--gpu-memory-utilization 0.5 --dtype bfloat16"
     chat = ["--default-chat-template-kwargs", '{"enable_thinking": true}']
     config = parse([*f"{model} {device} --host 0.0.0.0 --port 0".split(), *chat])
@@ -21,6 +21,7 @@ def test_flags_are_called_as_vllm_calls_them() -> None:
     assert config.engine.model == "/models/x"
     assert config.engine.served_model_name == "x"
     assert config.engine.max_model_len == 4096
+    assert config.engine.max_num_seqs == 8
     assert config.engine.gpu_memory_utilization == 0.5
     assert config.engine.dtype == "bfloat16"
     assert (config.host, config.port) == ("0.0.0.0", 0)
@@ -60,14 +61,6 @@ def test_a_wrong_flag_ends_with_code_2_and_one_line(
         parse(flags)
     assert caught.value.code == 2
     assert capsys.readouterr().err == f"palimpsest serve: error: {line}\n"
-
-
-def test_more_than_one_sequence_is_refused_with_what_happens_instead(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit):
-        parse(["--max-num-seqs", "8"])
-    assert "one canvas at a time; further requests wait in the queue" in capsys.readouterr().err
 
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from palimpsest.engine.api import (
     TextCodec,
     checkpoint_folder,
 )
+from palimpsest.engine.capacity import Capacity
 from palimpsest.server.exchange import (
     ChatMessage,
     ChatPrompt,
@@ -35,6 +36,7 @@ MODEL = ModelInfo(
     device="cpu",
     dtype="float32",
     defaults=Sampling(max_output_tokens=64, seed=0),
+    capacity=Capacity(pages={None: 64}, cache_bytes=0),
 )
 HI = ChatMessage(role="user", content="Hi")
 THINK = 98

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
 from palimpsest.engine.engine import Engine, LoadedModel
 from palimpsest.engine.messages import (
     Command,
@@ -19,7 +20,8 @@ from palimpsest.engine.messages import (
     Stepped,
     Submit,
 )
-from palimpsest.engine.noise import Noise
+from palimpsest.engine.model import DiffusionGemma
+from palimpsest.engine.noise import NoiseKey, StepNoise
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,17 @@ class ReplayedNoise:
 
     length: int
     vocabulary_size: int
+    count: int = 1
+    """Canvases of a step."""
 
-    def initial_canvas(self) -> Tensor:
-        return torch.randint(0, self.vocabulary_size, (self.length,))
+    def step(self, keys: Sequence[NoiseKey]) -> ReplayedNoise:
+        return replace(self, count=len(keys))
 
-    def draw(self, probabilities: Tensor, step: int) -> Tensor:
+    def draw(self, probabilities: Tensor, rows: slice) -> Tensor:
         return (probabilities / torch.empty_like(probabilities).exponential_(1)).argmax(-1)
 
-    def renoise(self, step: int) -> Tensor:
-        return torch.randint(0, self.vocabulary_size, (self.length,))
+    def renoise(self) -> Tensor:
+        return torch.randint(0, self.vocabulary_size, (self.count, self.length))
 
 
 def replayed_noise(model: LoadedModel) -> ReplayedNoise:
@@ -50,12 +54,23 @@ def replay(
     model: LoadedModel, prompt: list[int], sampling: Sampling, *, seed: int
 ) -> Iterable[Event]:
     """All events of one request that draws as the reference does from this seed on."""
-
-    def noise_for(request: Submit, canvas_index: int) -> Noise:
-        return replayed_noise(model)
-
     torch.manual_seed(seed)
-    return run(Engine(model, noise_for=noise_for), [submit(prompt, sampling)])
+    return run(Engine(model, noise=replayed_noise(model)), [submit(prompt, sampling)])
+
+
+def denoise_one(
+    state: CanvasState,
+    logits: Tensor,
+    *,
+    sampling: Sampling,
+    noise: StepNoise,
+    model: DiffusionGemma,
+) -> StepFigures:
+    """A step of a single canvas with the given raw logits."""
+    (figures,) = denoise(
+        [state], lambda rows: logits[rows], samplings=[sampling], noise=noise, model=model
+    )
+    return figures
 
 
 def random_prompt(length: int, seed: int = 0) -> list[int]:

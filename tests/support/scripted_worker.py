@@ -8,6 +8,7 @@ import socket
 import sys
 from collections import deque
 
+from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.channel import Channel, ChannelClosed
 from palimpsest.engine.messages import (
     Cancel,
@@ -118,6 +119,7 @@ def _model() -> ModelInfo:
         device="cpu",
         dtype="float32",
         defaults=Sampling(max_output_tokens=64, seed=0),
+        capacity=Capacity(pages={None: 64}, cache_bytes=0),
     )
 
 

@@ -1,0 +1,120 @@
+"""What fits into a device's memory: weights, one pass, and the rest for keys and values."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from palimpsest.engine.cache import bytes_per_token
+from palimpsest.engine.capacity import Capacity, Demand, share_out
+from palimpsest.engine.config import ModelConfig
+from palimpsest.engine.diffusion import TILE_ELEMENTS
+from palimpsest.engine.errors import DoesNotFit
+from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.weights import weight_files
+
+_GIB = 2**30
+_TILE_COPIES = 6
+"""fp32 tensors of one tile of logits that are alive at once in a denoising step."""
+_CPU_CACHE_BYTES = 2**28
+"""Cache on a CPU unless the operator says more: a laptop's memory is not ours to fill."""
+
+
+def capacity_of(
+    folder: Path,
+    config: ModelConfig,
+    options: EngineOptions,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    context: int,
+) -> Capacity:
+    """What runs at once beside the weights. Raises DoesNotFit if not even one full sequence."""
+
+    def demand(context: int) -> Demand:
+        return Demand(
+            bytes_per_token=bytes_per_token(config, dtype),
+            context_tokens=context,
+            chunk_tokens=max(options.max_prefill_tokens, config.canvas_length),
+        )
+
+    weights, one_pass = weight_bytes(folder, dtype), _pass_bytes(config, dtype, options)
+    room = int(memory_of(device) * options.gpu_memory_utilization) - weights - one_pass
+    if options.kv_cache_memory is not None:
+        room = min(room, int(options.kv_cache_memory * _GIB))
+    if demand(context).bytes_of_one > room:
+        need = f"weights {weights / _GIB:.2f} GiB, a pass {one_pass / _GIB:.2f} GiB, cache "
+        need += f"{demand(context).bytes_of_one / _GIB:.2f} GiB for {context} tokens"
+        raise DoesNotFit(
+            f"{need}, but {_have(device, options)}; {_advice(config, demand, context, room)}"
+        )
+    usual = room if device.type != "cpu" or options.kv_cache_memory else min(room, _CPU_CACHE_BYTES)
+    pages = share_out(usual, demand(context), max_num_seqs=options.max_num_seqs)
+    return Capacity(
+        pages=pages,
+        cache_bytes=demand(context).bytes_of(pages),
+        max_num_seqs=options.max_num_seqs,
+        prefill_tokens=options.max_prefill_tokens,
+    )
+
+
+def _have(device: torch.device, options: EngineOptions) -> str:
+    """What the operator allows."""
+    share = options.gpu_memory_utilization
+    have = f"{memory_of(device) * share / _GIB:.2f} GiB are allowed on {device} "
+    have += f"(--gpu-memory-utilization {share})"
+    if options.kv_cache_memory is not None:
+        have += f", {options.kv_cache_memory} GiB of them for the cache (--kv-cache-memory)"
+    return have
+
+
+def _advice(config: ModelConfig, demand: Callable[[int], Demand], context: int, room: int) -> str:
+    contexts = range(2 * config.canvas_length, context)
+    fitting = bisect.bisect_right(contexts, room, key=lambda one: demand(one).bytes_of_one)
+    if fitting:
+        return f"--max-model-len {contexts[fitting - 1]} would fit"
+    return "that leaves no room for a sequence; use a larger device or fewer --max-num-seqs"
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that the device has, or that the machine has for the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def canvas_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+    """What is kept of a canvas between steps: soft embedding, tokens, draft and noise."""
+    tokens, uniforms = 8 * 2, 8 * (8 + 4)
+    return config.canvas_length * (config.hidden_size * dtype.itemsize + tokens + uniforms)
+
+
+def _pass_bytes(config: ModelConfig, dtype: torch.dtype, options: EngineOptions) -> int:
+    """Of the largest pass: states, activations of all rows, and one tile of logits."""
+    rows = 2 * options.max_num_seqs * config.canvas_length + options.max_prefill_tokens
+    heads = config.num_heads * max(layer.head_dim for layer in config.layers)
+    of_experts = config.experts_per_token * (3 * config.expert_width + 3 * config.hidden_size)
+    of_row = 8 * config.hidden_size + 4 * heads + max(of_experts, 3 * config.mlp_width)
+    tile = min(TILE_ELEMENTS, rows * config.vocabulary_size)
+    states = options.max_num_seqs * canvas_bytes(config, dtype)
+    return states + rows * of_row * dtype.itemsize + _TILE_COPIES * 4 * tile
+
+
+def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
+    """Of all tensors in the files, cast to `dtype`."""
+    return sum(map(_elements, weight_files(folder))) * dtype.itemsize
+
+
+def _elements(path: Path) -> int:
+    """Numbers in a safetensors file, from its header."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
