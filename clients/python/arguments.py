@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import palimpsest
 from palimpsest.evaluation import flags
+from palimpsest.load import flags as load_flags
 from palimpsest.requests import Sampling
 
 EXAMPLES = """\
@@ -17,6 +18,7 @@ examples:
   echo "count from 1 to 40" | palimpsest generate - --address localhost:50051
   palimpsest chat
   palimpsest eval --items 50
+  palimpsest bench --concurrency 1 8 64
   palimpsest serve --model bundled --port 50051
 
 Without --address a server of your own starts for as long as the command runs."""
@@ -68,6 +70,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_connection(demo)
     demo.add_argument("--json", action="store_true", help="one JSON object per prompt")
     _add_eval(commands)
+    _add_bench(commands)
     commands.add_parser("serve", help="start a server; serve --help lists its flags")
     return parser.parse_args(argv)
 
@@ -79,6 +82,13 @@ def sampling(args: argparse.Namespace) -> Sampling:
         max_denoising_steps=args.max_denoising_steps,
         temperature=args.temperature,
         seed=args.seed,
+    )
+
+
+def bench_sampling(args: argparse.Namespace) -> Sampling:
+    """What holds for all requests of a load; each has a seed of its own."""
+    return Sampling(
+        max_output_tokens=args.max_output_tokens, max_denoising_steps=args.max_denoising_steps
     )
 
 
@@ -151,6 +161,17 @@ def _add_eval(commands: Commands[Parser]) -> None:
     )
     _add_connection(evaluation)
     flags.add(evaluation)
+
+
+def _add_bench(commands: Commands[Parser]) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure speed and waiting under load",
+        epilog=load_flags.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_connection(bench)
+    load_flags.add(bench)
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:

@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     if args.command == "eval":
         return _eval(args)
+    if args.command == "bench":
+        return _bench(args)
     with _client(args) as client:
         match args.command:
             case "generate":
@@ -119,6 +121,14 @@ def _eval(args: argparse.Namespace) -> int:
     plan = command.plan(args)
     with _address(args) as address:
         return command.run(plan, address)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    # Late for the same reason.
+    from palimpsest.load import command
+
+    with _address(args) as address:
+        return command.run(args, address)
 
 
 def _preview(form: Form, args: argparse.Namespace) -> Preview:

@@ -1,0 +1,1 @@
+"""`palimpsest bench`: how fast a server answers when so many ask at once."""

@@ -1,0 +1,68 @@
+"""What one more canvas costs in memory, keys and values aside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from palimpsest.engine.config import read_config
+from palimpsest.engine.memory import canvas_bytes
+
+MB = 10**6
+RELEASED = {"hidden_size": 2816, "vocabulary_size": 262_144, "canvas_length": 256}
+
+PEAK_OF_A_STEP = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from palimpsest.engine.config import read_config
+from palimpsest.engine.diffusion import CanvasState, denoise
+from palimpsest.engine.messages import Sampling
+from palimpsest.engine.model import DiffusionGemma
+from palimpsest.engine.noise import CounterNoise, NoiseKey
+
+torch.set_num_threads(1)
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+config = replace(read_config(folder), vocabulary_size=262_144, canvas_length=256)
+with torch.inference_mode():
+    model = DiffusionGemma(config)
+    canvases = [CanvasState(token_ids=torch.zeros(256, dtype=torch.int64)) for _ in range(count)]
+    noise = CounterNoise(length=256, vocabulary_size=262_144, device=torch.device("cpu"))
+    denoise(
+        canvases,
+        lambda rows: torch.zeros(rows.stop - rows.start, 262_144),
+        samplings=count * [Sampling(max_output_tokens=1, seed=0)],
+        noise=noise.step([NoiseKey(0, i, 1) for i in range(count)]),
+        model=model,
+    )
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def peak(folder: Path, canvases: int) -> int:
+    """Bytes that a process needs at most to denoise so many canvases over the whole vocabulary."""
+    command = [sys.executable, "-c", PEAK_OF_A_STEP, str(folder), str(canvases)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.slow
+def test_the_sampler_needs_no_more_memory_for_more_canvases_than_it_keeps_of_them(
+    calm_folder: Path,
+) -> None:
+    one, four = peak(calm_folder, 1), peak(calm_folder, 4)
+    # fp32 logits of one canvas alone would be 268 MB
+    assert (four - one) / 3 <= 4 * MB
+
+
+def test_what_is_kept_of_a_canvas_of_the_released_checkpoint_stays_below_4_mb(
+    calm_folder: Path,
+) -> None:
+    released = replace(read_config(calm_folder), **RELEASED)  # type: ignore[arg-type]
+    assert canvas_bytes(released, torch.bfloat16) <= 1.5 * MB
+    assert canvas_bytes(released, torch.float32) <= 4 * MB
