@@ -89,7 +89,9 @@ class Engine:
             cache=SequenceCache(model.network.config, dtype=model.dtype, device=model.device),
             limits=model.limits,
             noise_of=lambda canvas_index: self.noise_for(request, canvas_index),
-            pending=torch.tensor(request.prompt_ids, device=model.device),
+            pending=torch.tensor(request.prompt_ids + request.committed_ids, device=model.device),
+            canvas_index=len(request.committed_ids) // model.limits.canvas_length,
+            output_count=len(request.committed_ids),
         )
 
     def _counter_noise(self, request: Submit, canvas_index: int) -> Noise:

@@ -101,6 +101,9 @@ class Submit:
     sampling: Sampling
     drafts: bool
     """Whether step reports carry the draft canvas; figures are always sent."""
+    committed_ids: tuple[int, ...] = ()
+    """Tokens of the answer's canvases before the first one wanted; whole canvases. All limits count
+    them, `Usage` does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +206,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Counts of one request."""
+    """Counts of one request; canvases that it came with are not in them."""
 
     prompt_tokens: int
     output_tokens: int

@@ -32,7 +32,7 @@ from palimpsest.engine.segments import Segment
 from palimpsest.engine.shapes import Hidden
 
 PREFILL_CHUNK_TOKENS = 1024
-"""Prompt tokens of one pass: bounds a pass's memory and how long a cancellation waits."""
+"""Prompt tokens of one pass at most: bounds a pass's memory and how long a cancellation waits."""
 
 NoiseOf = Callable[[int], Noise]
 """The noise of a canvas, by its index."""
@@ -75,7 +75,8 @@ class Sequence:
     limits: Limits
     noise_of: NoiseOf
     pending: torch.Tensor
-    """[n] the prompt, later the canvas to commit; on the model's device."""
+    """[n] the prompt and the canvases that came with it, later the canvas to commit; on the model's
+    device."""
     phase: Phase = Phase.PREFILL
     committed: int = 0
     """Tokens whose keys and values are written."""
@@ -85,6 +86,7 @@ class Sequence:
     began_ns: int = 0
     """Start of the first pass of the current prefill, canvas or commit."""
     output_count: int = 0
+    """Tokens of the answer, those that came with the request included."""
     step_count: int = 0
 
     def segment(self) -> Segment:
@@ -98,8 +100,16 @@ class Sequence:
                 causal=False,
                 soft_embedding=canvas.soft_embedding,
             )
-        chunk = self.pending[:PREFILL_CHUNK_TOKENS]
+        chunk = self.pending[: self._chunk_length()]
         return Segment(cache=self.cache, token_ids=chunk, start=self.committed, causal=True)
+
+    def _chunk_length(self) -> int:
+        # Canvases that came with the request take the passes they had when they were written: the
+        # last bits of a sum depend on how many rows are in its pass.
+        prompt_left = len(self.request.prompt_ids) - self.committed
+        if prompt_left > 0:
+            return min(prompt_left, PREFILL_CHUNK_TOKENS)
+        return self.limits.canvas_length
 
     def settle(self, hidden: Hidden, model: DiffusionGemma, run: Pass) -> list[Event]:
         """Takes the pass's result; returns what the caller of the request should hear."""
@@ -117,7 +127,7 @@ class Sequence:
         event = Encoded(
             request_id=self.request.request_id,
             canvas_index=self.canvas_index if commit else None,
-            token_count=self.limits.canvas_length if commit else len(self.request.prompt_ids),
+            token_count=self.limits.canvas_length if commit else self.committed,
             start_ns=self.began_ns,
             end_ns=time.time_ns(),
         )
@@ -196,11 +206,12 @@ class Sequence:
         return self.noise
 
     def _usage(self) -> Usage:
+        given = len(self.request.committed_ids)
         return Usage(
             prompt_tokens=len(self.request.prompt_ids),
-            output_tokens=self.output_count,
+            output_tokens=self.output_count - given,
             cached_prompt_tokens=0,
-            canvases=self.canvas_index + 1,
+            canvases=self.canvas_index + 1 - given // self.limits.canvas_length,
             denoising_steps=self.step_count,
         )
 
