@@ -84,10 +84,18 @@ class Engine:
 
     def _begin(self, request: Submit) -> None:
         job = self.scheduler.add(
-            request.request_id, request.prompt_ids, share=request.share, priority=request.priority
+            request.request_id,
+            request.prompt_ids + request.committed_ids,
+            share=request.share,
+            priority=request.priority,
         )
-        sequence = Sequence(request=request, job=job, limits=self.model.limits)
-        self.sequences[request.request_id] = sequence
+        self.sequences[request.request_id] = Sequence(
+            request=request,
+            job=job,
+            limits=self.model.limits,
+            canvas_index=len(request.committed_ids) // self.model.limits.canvas_length,
+            output_count=len(request.committed_ids),
+        )
 
     def _end(self, request_id: int) -> None:
         self.scheduler.remove(request_id)

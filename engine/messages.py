@@ -104,6 +104,9 @@ class Submit:
     sampling: Sampling
     drafts: bool
     """Whether step reports carry the draft canvas; figures are always sent."""
+    committed_ids: tuple[int, ...] = ()
+    """Tokens of the answer's canvases before the first one wanted; whole canvases. All limits count
+    them, `Usage` does not."""
     share: str = ""
     """Whom the work is charged to: each share gets as much as any other while they compete."""
     priority: int = 0
@@ -213,7 +216,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Counts of one request."""
+    """Counts of one request; canvases that it came with are not in them."""
 
     prompt_tokens: int
     output_tokens: int

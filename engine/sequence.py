@@ -68,8 +68,9 @@ class Sequence:
     encoded_count: int = 0
     """Tokens of the prefill or commit under way that are done."""
     reported: int = -1
-    """Index of the last canvas whose commit was reported; the prompt comes before canvas 0."""
+    """Index of the last canvas that what comes before it was reported for; -1 before the first."""
     output_count: int = 0
+    """Tokens of the answer, those that came with the request included."""
     step_count: int = 0
     done: bool = False
 
@@ -107,14 +108,14 @@ class Sequence:
 
     def _settle_encoding(self, turn: Turn, run: Pass) -> list[Event]:
         if self.cached_count is None:
-            self.cached_count = turn.start
+            self.cached_count = min(turn.start, len(self.request.prompt_ids))
         self.encode_began_ns = self.encode_began_ns or run.start_ns
         self.encoded_count += turn.encode
         if not turn.denoise or self.reported == self.canvas_index:
             return []
         # a request that lost its pages encodes everything once more, which is nobody's news
+        first = self.reported < 0
         self.reported = self.canvas_index
-        first = self.canvas_index == 0
         event = Encoded(
             request_id=self.request.request_id,
             canvas_index=None if first else self.canvas_index - 1,
@@ -191,11 +192,12 @@ class Sequence:
         return self.canvas
 
     def _usage(self) -> Usage:
+        given = len(self.request.committed_ids)
         return Usage(
             prompt_tokens=len(self.request.prompt_ids),
-            output_tokens=self.output_count,
+            output_tokens=self.output_count - given,
             cached_prompt_tokens=self.cached_count or 0,
-            canvases=self.canvas_index + 1,
+            canvases=self.canvas_index + 1 - given // self.limits.canvas_length,
             denoising_steps=self.step_count,
         )
 

@@ -32,7 +32,10 @@ from palimpsest.server.parsing import OutputParser
 
 
 class AnswerWriter:
-    """Turns the engine's events of one request into its answer's, in their order."""
+    """Turns the engine's events of one request into its answer's, in their order.
+
+    Canvases that came with the request have been told: they are read, and nothing is said of them.
+    """
 
     def __init__(
         self, wanted: Generation, submit: Submit, model: ModelInfo, call: Call, codec: TextCodec
@@ -45,6 +48,8 @@ class AnswerWriter:
         self._parser = OutputParser(
             codec, submit.prompt_ids, known_call_ids=_call_ids(wanted.prompt)
         )
+        self._parser.push(submit.committed_ids, final=False)
+        self._thinking_tokens_before = self._parser.thinking_tokens
         self._known_texts: dict[int, str] = {}
 
     def write(self, delivery: Delivery) -> AnswerEvent:
@@ -115,7 +120,7 @@ class AnswerWriter:
             reason=reason,
             called_tools=self._parser.call_count > 0,
             usage=usage,
-            thinking_tokens=self._parser.thinking_tokens,
+            thinking_tokens=self._parser.thinking_tokens - self._thinking_tokens_before,
             speeds=self._call.speeds(usage, canvas_length=self._model.canvas_length),
         )
 

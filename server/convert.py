@@ -16,6 +16,7 @@ from palimpsest.server.exchange import (
     Preview,
     PreviewMode,
     Prompt,
+    ResumePoint,
     TextPrompt,
     TokenPrompt,
 )
@@ -77,9 +78,10 @@ PREVIEW = frozenset(
         "include_token_texts",
     }
 )
+RESUME = frozenset({"first_canvas_index", "committed_token_ids"})
 INPUT = frozenset({"model", "request_id"}) | _below("prompt", PROMPT) | _below("sampling", SAMPLING)
 GENERATE = _below("input", INPUT)
-STREAM_GENERATE = GENERATE | _below("preview", PREVIEW)
+STREAM_GENERATE = GENERATE | _below("preview", PREVIEW) | _below("resume", RESUME)
 COUNT_TOKENS = frozenset({"model"}) | _below("prompt", PROMPT)
 GET_MODEL = frozenset({"model"})
 LIST_MODELS: frozenset[str] = frozenset()
@@ -99,13 +101,14 @@ class _GenerationRequest(Protocol):
 def stream_generation(request: generation_pb2.StreamGenerateRequest) -> Generation:
     """Raises InvalidRequest and Unsupported, with paths from the root of the request."""
     refuse_unsupported(request, STREAM_GENERATE)
-    return _generation(request, preview=_preview(request.preview))
+    preview, resume = _preview(request.preview), _resume_point(request.resume)
+    return _generation(request, preview=preview, resume=resume)
 
 
 def unary_generation(request: generation_pb2.GenerateRequest) -> Generation:
-    """As `stream_generation`, without previews."""
+    """As `stream_generation`, without previews and from the start."""
     refuse_unsupported(request, GENERATE)
-    return _generation(request, preview=None)
+    return _generation(request, preview=None, resume=None)
 
 
 def count_prompt(request: model_pb2.CountTokensRequest) -> Prompt:
@@ -114,7 +117,9 @@ def count_prompt(request: model_pb2.CountTokensRequest) -> Prompt:
     return _prompt(request.prompt, "prompt")
 
 
-def _generation(request: _GenerationRequest, *, preview: Preview | None) -> Generation:
+def _generation(
+    request: _GenerationRequest, *, preview: Preview | None, resume: ResumePoint | None
+) -> Generation:
     if not is_request_id(request.input.request_id):
         reason = f"is not {MAX_REQUEST_ID_BYTES} bytes or less of printable text"
         raise InvalidRequest("input.request_id", reason)
@@ -124,6 +129,7 @@ def _generation(request: _GenerationRequest, *, preview: Preview | None) -> Gene
         prompt=_prompt(request.input.prompt, "input.prompt"),
         sampling=sampling,
         preview=preview,
+        resume=resume,
     )
 
 
@@ -170,4 +176,13 @@ def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:
         confidence=options.include_confidence,
         accepted_mask=options.include_accepted_mask,
         token_texts=options.include_token_texts,
+    )
+
+
+def _resume_point(point: generation_pb2.ResumePoint) -> ResumePoint | None:
+    if not (point.first_canvas_index or point.committed_token_ids):
+        return None
+    return ResumePoint(
+        first_canvas_index=point.first_canvas_index,
+        committed_token_ids=tuple(point.committed_token_ids),
     )

@@ -101,6 +101,16 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResumePoint:
+    """Where to take up an answer whose stream broke."""
+
+    first_canvas_index: int
+    """Of the first canvas that is missing."""
+    committed_token_ids: tuple[int, ...]
+    """Tokens of the canvases before it; at least one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """What to generate."""
 
@@ -111,6 +121,8 @@ class Generation:
     """The fields of Sampling that the caller set; the rest is the checkpoint's own."""
     preview: Preview | None
     """None: commits alone."""
+    resume: ResumePoint | None = None
+    """None: from the first canvas on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from palimpsest.server.exchange import (
 )
 from palimpsest.server.gate import Gate
 from palimpsest.server.prompting import encode
+from palimpsest.server.resuming import committed_tokens, refuse_ended
 from palimpsest.server.supervisor import Supervisor
 
 
@@ -67,14 +68,16 @@ class Generator:
     async def generate(self, wanted: Generation, call: Call) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Closing the iterator frees the engine at its next step.
 
-        Raises InvalidRequest (field paths start at `prompt` and `sampling`), ModelNotFound,
-        Overloaded, EngineStopped, and TimeoutError at the call's deadline.
+        Raises InvalidRequest (field paths start at `prompt`, `sampling` and `resume`),
+        ModelNotFound, Overloaded, EngineStopped, and TimeoutError at the call's deadline.
         """
         model = self.model(wanted.model)
         sampling = _sampling(wanted, model)
+        committed = committed_tokens(wanted, model)
         with self._gate.enter(), self._engine.admit() as request_id:
             prompt_ids = await self._tokenise(model, wanted.prompt)
             sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
+            refuse_ended(committed, sampling, model, prompt_tokens=len(prompt_ids))
             operation = "chat" if isinstance(wanted.prompt, ChatPrompt) else "text_completion"
             call.describe(operation=operation, model=model, prompt_tokens=len(prompt_ids))
             preview = wanted.preview
@@ -83,6 +86,7 @@ class Generator:
                 prompt_ids=prompt_ids,
                 sampling=sampling,
                 drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
+                committed_ids=committed,
             )
             writer = AnswerWriter(wanted, submit, model, call, await self._loaded_codec())
             with self._engine.submit(

@@ -116,10 +116,12 @@ def _headers(context: grpc.aio.ServicerContext) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _below_input() -> Iterator[None]:
-    """Generation knows no `input` around its fields; the contract does."""
+    """Generation knows no `input` around prompt and sampling; the contract does."""
     try:
         yield
     except InvalidRequest as error:
+        if error.field.startswith("resume"):
+            raise
         raise error.under("input") from None
 
 

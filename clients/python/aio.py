@@ -5,6 +5,7 @@ loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar, Unpack
@@ -13,7 +14,7 @@ import grpc.aio
 
 from palimpsest import requests, responses
 from palimpsest.connection import CHANNEL_OPTIONS, Connection
-from palimpsest.errors import translated
+from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
 from palimpsest.events import Event, Generation, Model
 from palimpsest.requests import (
     ALL_DRAFTS,
@@ -23,6 +24,7 @@ from palimpsest.requests import (
     Preview,
     PromptSource,
 )
+from palimpsest.resuming import Answer
 from palimpsest.v1 import model_pb2
 from palimpsest.v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
@@ -32,29 +34,34 @@ ResponseT = TypeVar("ResponseT")
 
 
 class AsyncStream(AsyncIterator[Event]):
-    """The events of one answer, in order.
+    """The events of one answer, in order, over as many calls as it takes.
 
     Leaving its `async with` block, `close()`, or dropping it before its end cancels the work on the
     server. Iterating raises the errors of `palimpsest.errors`.
     """
 
     def __init__(
-        self, call: grpc.aio.UnaryStreamCall[StreamGenerateRequest, StreamGenerateResponse]
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[StreamGenerateRequest, StreamGenerateResponse],
+        answer: Answer,
     ) -> None:
-        self._call = call
-        self._closed = False
+        """Makes the first call of `method`."""
+        self._method = method
+        self._answer = answer
+        self._closed = asyncio.Event()
+        self._call = method(answer.request, **answer.options())
 
     async def __anext__(self) -> Event:
         """The next event; waits for it."""
         while (message := await self._read()) is not None:
-            event = responses.event_of(message)
+            event = self._answer.take(message)
             if event is not None:
                 return event
         raise StopAsyncIteration
 
     def close(self) -> None:
         """Cancels what is left of the answer."""
-        self._closed = True
+        self._closed.set()
         self._call.cancel()
 
     async def __aenter__(self) -> AsyncStream:
@@ -69,6 +76,20 @@ class AsyncStream(AsyncIterator[Event]):
         self.close()
 
     async def _read(self) -> StreamGenerateResponse | None:
+        """The next message, of a further call if need be; None at the end."""
+        while True:
+            try:
+                return await self._read_call()
+            except PalimpsestError as error:
+                if self._closed.is_set():
+                    return None
+                wait_s = self._answer.wait_s(error)
+            if wait_s is None or await self._closes_within(wait_s):
+                return None
+            with calling_again():
+                self._call = self._method(self._answer.request, **self._answer.options())
+
+    async def _read_call(self) -> StreamGenerateResponse | None:
         try:
             with translated():
                 message = await self._call.read()
@@ -76,9 +97,14 @@ class AsyncStream(AsyncIterator[Event]):
         except asyncio.CancelledError:
             # grpc reports our own close() as if the task had been cancelled.
             task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling():
+            if self._closed.is_set() and task is not None and not task.cancelling():
                 return None
             raise
+
+    async def _closes_within(self, wait_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), wait_s)
+        return self._closed.is_set()
 
 
 class AsyncClient:
@@ -87,6 +113,11 @@ class AsyncClient:
     All calls raise the errors of `palimpsest.errors`, and take `timeout_s` (seconds, over the
     client's own) and `metadata` (headers, added to the client's own). Calls for an answer take the
     fields of `ChatOptions` and `Sampling` by name.
+
+    A call that ends in Unavailable is made again, after a wait that grows, until it has failed
+    `retries` times more without coming further or its timeout does not leave the time. A stream is
+    taken up after its last whole canvas and goes on to the very same text; all other calls have
+    shown nothing yet and start over.
     """
 
     def __init__(
@@ -97,6 +128,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        retries: int = 3,
     ) -> None:
         """Connects on the first call. The arguments are the fields of `Connection`."""
         self._connection = Connection(
@@ -105,6 +137,7 @@ class AsyncClient:
             credentials=credentials,
             metadata=metadata or {},
             timeout_s=timeout_s,
+            retries=retries,
         )
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
@@ -127,9 +160,8 @@ class AsyncClient:
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
         request = requests.stream_request(source, self._connection.model, sampling, preview)
-        return AsyncStream(
-            self._stub.StreamGenerate(request, **self._connection.options(timeout_s, metadata))
-        )
+        answer = Answer(request, self._connection.attempts(timeout_s, metadata))
+        return AsyncStream(self._stub.StreamGenerate, answer)
 
     async def generate(
         self,
@@ -202,5 +234,11 @@ class AsyncClient:
         timeout_s: float | None,
         metadata: Mapping[str, str] | None,
     ) -> ResponseT:
-        with translated():
-            return await method(request, **self._connection.options(timeout_s, metadata))
+        attempts = self._connection.attempts(timeout_s, metadata)
+        while True:
+            try:
+                with translated():
+                    return await method(request, **attempts.options())
+            except Unavailable as error:
+                wait_s = attempts.wait_s(error)
+            await asyncio.sleep(wait_s)

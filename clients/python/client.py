@@ -1,10 +1,12 @@
 """The blocking client. `palimpsest.aio` is its asyncio twin; what both do alike is in `requests`,
-`responses` and `connection`.
+`responses`, `connection` and `resuming`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar, Unpack
 
@@ -12,7 +14,7 @@ import grpc
 
 from palimpsest import requests, responses
 from palimpsest.connection import CHANNEL_OPTIONS, Connection
-from palimpsest.errors import Cancelled, translated
+from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
 from palimpsest.events import Event, Generation, Model
 from palimpsest.requests import (
     ALL_DRAFTS,
@@ -22,6 +24,7 @@ from palimpsest.requests import (
     Preview,
     PromptSource,
 )
+from palimpsest.resuming import Answer
 from palimpsest.v1 import model_pb2
 from palimpsest.v1.generation_pb2 import StreamGenerateResponse
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
@@ -38,27 +41,30 @@ class _StreamCall(Protocol):
 
 
 class Stream(Iterator[Event]):
-    """The events of one answer, in order.
+    """The events of one answer, in order, over as many calls as it takes.
 
     Leaving its `with` block, `close()`, or dropping it before its end cancels the work on the
     server. Iterating raises the errors of `palimpsest.errors`.
     """
 
-    def __init__(self, call: _StreamCall) -> None:
-        self._call = call
-        self._closed = False
+    def __init__(self, method: Callable[..., _StreamCall], answer: Answer) -> None:
+        """Makes the first call of `method`."""
+        self._method = method
+        self._answer = answer
+        self._closed = threading.Event()
+        self._call = method(answer.request, **answer.options())
 
     def __next__(self) -> Event:
         """The next event; waits for it."""
         while (message := self._read()) is not None:
-            event = responses.event_of(message)
+            event = self._answer.take(message)
             if event is not None:
                 return event
         raise StopIteration
 
     def close(self) -> None:
         """Cancels what is left of the answer. May be called from another thread."""
-        self._closed = True
+        self._closed.set()
         self._call.cancel()
 
     def __enter__(self) -> Stream:
@@ -73,14 +79,23 @@ class Stream(Iterator[Event]):
         self.close()
 
     def _read(self) -> StreamGenerateResponse | None:
-        try:
-            with translated():
-                return next(self._call, None)
-        except Cancelled:
-            # Our own cancellation is an end, not an error.
-            if self._closed:
+        """The next message, of a further call if need be; None at the end."""
+        while True:
+            try:
+                with translated():
+                    return next(self._call, None)
+            except PalimpsestError as error:
+                if self._closed.is_set():
+                    # Our own cancellation is an end, not an error.
+                    return None
+                wait_s = self._answer.wait_s(error)
+            if wait_s is None or self._closed.wait(wait_s):
                 return None
-            raise
+            with calling_again():
+                self._call = self._method(self._answer.request, **self._answer.options())
+            if self._closed.is_set():
+                # close() may have cancelled the call before this one
+                self._call.cancel()
 
 
 class Client:
@@ -89,6 +104,11 @@ class Client:
     All calls raise the errors of `palimpsest.errors`, and take `timeout_s` (seconds, over the
     client's own) and `metadata` (headers, added to the client's own). Calls for an answer take the
     fields of `ChatOptions` and `Sampling` by name.
+
+    A call that ends in Unavailable is made again, after a wait that grows, until it has failed
+    `retries` times more without coming further or its timeout does not leave the time. A stream is
+    taken up after its last whole canvas and goes on to the very same text; all other calls have
+    shown nothing yet and start over.
     """
 
     def __init__(
@@ -99,6 +119,7 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        retries: int = 3,
     ) -> None:
         """Connects on the first call. The arguments are the fields of `Connection`."""
         self._connection = Connection(
@@ -107,6 +128,7 @@ class Client:
             credentials=credentials,
             metadata=metadata or {},
             timeout_s=timeout_s,
+            retries=retries,
         )
         if credentials is None:
             self._channel = grpc.insecure_channel(address, CHANNEL_OPTIONS)
@@ -129,9 +151,8 @@ class Client:
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
         request = requests.stream_request(source, self._connection.model, sampling, preview)
-        return Stream(
-            self._stub.StreamGenerate(request, **self._connection.options(timeout_s, metadata))
-        )
+        answer = Answer(request, self._connection.attempts(timeout_s, metadata))
+        return Stream(self._stub.StreamGenerate, answer)
 
     def generate(
         self,
@@ -203,10 +224,15 @@ class Client:
         timeout_s: float | None,
         metadata: Mapping[str, str] | None,
     ) -> ResponseT:
-        call = method.future(request, **self._connection.options(timeout_s, metadata))
-        try:
-            with translated():
-                return call.result()
-        finally:
-            # Ctrl-C leaves result() with the call still running.
-            call.cancel()
+        attempts = self._connection.attempts(timeout_s, metadata)
+        while True:
+            call = method.future(request, **attempts.options())
+            try:
+                with translated():
+                    return call.result()
+            except Unavailable as error:
+                wait_s = attempts.wait_s(error)
+            finally:
+                # Ctrl-C leaves result() with the call still running.
+                call.cancel()
+            time.sleep(wait_s)

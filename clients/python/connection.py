@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
 
 import grpc
+
+from palimpsest.attempts import Attempts
 
 CHANNEL_OPTIONS = (
     # A window that grows by itself lets megabytes of old drafts queue up behind a slow reader; kept
@@ -15,14 +16,10 @@ CHANNEL_OPTIONS = (
     # A whole answer of the longest length in one message.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.primary_user_agent", "palimpsest-python"),
+    # gRPC by itself lets seconds pass before it looks again for a server that was not there.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-
-
-class CallOptions(TypedDict):
-    """The keyword arguments of every call of grpc."""
-
-    timeout: float | None
-    metadata: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +35,20 @@ class Connection:
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Headers of every call, such as `authorization` or `traceparent`."""
     timeout_s: float | None = None
-    """Seconds a call may take; None leaves it to the server."""
+    """Seconds a call may take, all of its tries together; None leaves it to the server."""
+    retries: int = 3
+    """How often in a row a call that ended in Unavailable is made again, 0 or more; a stream that
+    comes further starts the count over."""
 
-    def options(self, timeout_s: float | None, metadata: Mapping[str, str] | None) -> CallOptions:
-        """What one call is made with; its own values win over the connection's."""
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ValueError(f"retries: {self.retries} is not 0 or more")
+
+    def attempts(self, timeout_s: float | None, metadata: Mapping[str, str] | None) -> Attempts:
+        """The tries of one call; its own values win over the connection's."""
         merged = {**self.metadata, **(metadata or {})}
-        return CallOptions(
-            timeout=self.timeout_s if timeout_s is None else timeout_s,
+        return Attempts(
+            retries=self.retries,
+            timeout_s=self.timeout_s if timeout_s is None else timeout_s,
             metadata=tuple((name.lower(), value) for name, value in merged.items()),
         )

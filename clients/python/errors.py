@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import grpc
+import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
@@ -116,6 +117,15 @@ def translated() -> Iterator[None]:
     except grpc.RpcError as error:
         raise from_rpc_error(error) from error
     except grpc.FutureCancelledError as error:
+        raise Cancelled("the connection was closed") from error
+
+
+@contextlib.contextmanager
+def calling_again() -> Iterator[None]:
+    """Around a call with the arguments of an earlier one: only a closed channel refuses it."""
+    try:
+        yield
+    except (ValueError, grpc.aio.UsageError) as error:
         raise Cancelled("the connection was closed") from error
 
 

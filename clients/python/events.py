@@ -153,7 +153,10 @@ class Speeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """The last event of a stream that went well."""
+    """The last event of a stream that went well.
+
+    Of an answer that took several calls, `speeds` and `usage.thinking_tokens` are the last call's.
+    """
 
     sequence: int
     finish_reason: FinishReason

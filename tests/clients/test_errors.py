@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import duration_pb2
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
+from refusing import refuse
 
 from palimpsest import AsyncClient, Client, errors
 from palimpsest.errors import FieldViolation
@@ -39,13 +40,7 @@ class Refusing(DiffusionServiceServicer):
         self._refuse(context)
 
     def _refuse(self, context: grpc.ServicerContext) -> None:
-        status = status_pb2.Status(code=self._code.value[0], message="the reason")
-        for detail in self._details:
-            packed = any_pb2.Any()
-            packed.Pack(detail)
-            status.details.append(packed)
-        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-        context.abort(self._code, "the reason")
+        refuse(context, self._code, "the reason", *self._details)
 
 
 STATUS_TO_ERROR = [
@@ -68,7 +63,8 @@ STATUS_TO_ERROR = [
 def test_each_status_raises_its_error_with_the_server_s_words(
     serve: Serve, code: grpc.StatusCode, error: type[errors.PalimpsestError]
 ) -> None:
-    with Client(serve(Refusing(code))) as client, pytest.raises(error, match="the reason"):
+    address = serve(Refusing(code))
+    with Client(address, retries=0) as client, pytest.raises(error, match="the reason"):
         client.generate("hello")
 
 
@@ -76,7 +72,7 @@ def test_each_status_raises_its_error_with_the_server_s_words(
 def test_an_error_in_the_middle_of_a_stream_comes_after_its_events(
     serve: Serve, code: grpc.StatusCode, error: type[errors.PalimpsestError]
 ) -> None:
-    with Client(serve(Refusing(code))) as client, client.stream("hello") as events:
+    with Client(serve(Refusing(code)), retries=0) as client, client.stream("hello") as events:
         next(events)
         with pytest.raises(error, match="the reason"):
             next(events)
@@ -120,7 +116,7 @@ def test_a_retriable_error_says_when_to_come_back(
 ) -> None:
     delay = duration_pb2.Duration(seconds=2, nanos=500_000_000)
     refusing = Refusing(code, error_details_pb2.RetryInfo(retry_delay=delay))
-    with Client(serve(refusing)) as client, pytest.raises(error) as caught:
+    with Client(serve(refusing), retries=0) as client, pytest.raises(error) as caught:
         client.generate("hello")
     assert caught.value.retry_after_s == 2.5
 

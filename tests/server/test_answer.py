@@ -27,6 +27,8 @@ from palimpsest.server.exchange import (
     AnswerEvent,
     ChatMessage,
     ChatPrompt,
+    Commit,
+    Completed,
     Generation,
     Preview,
     PreviewMode,
@@ -64,7 +66,10 @@ def preview(mode: PreviewMode) -> Preview:
 
 
 def writer(
-    codec: TextCodec, mode: PreviewMode | None = None, prompt: Prompt | None = None
+    codec: TextCodec,
+    mode: PreviewMode | None = None,
+    prompt: Prompt | None = None,
+    committed: Sequence[int] = (),
 ) -> AnswerWriter:
     wanted = Generation(
         model="",
@@ -72,7 +77,13 @@ def writer(
         sampling={},
         preview=None if mode is None else preview(mode),
     )
-    submit = Submit(request_id=1, prompt_ids=(2,), sampling=SAMPLING, drafts=mode is not None)
+    submit = Submit(
+        request_id=1,
+        prompt_ids=(2,),
+        sampling=SAMPLING,
+        drafts=mode is not None,
+        committed_ids=tuple(committed),
+    )
     call = Call(method="test", request_id="r", time_limit_s=1.0, trace=None)
     return AnswerWriter(wanted, submit, MODEL, call, codec)
 
@@ -219,3 +230,41 @@ async def test_calls_get_ids_that_the_conversation_does_not_use(codec: TextCodec
     writing = writer(codec, prompt=ChatPrompt(messages=history))
     whole = replies.whole_answer(answer(writing, [codec.encode(CALLING)], FinishReason.STOP))
     assert [call.id for call in whole.tool_calls] == ["call_1"]
+
+
+def told(events: Sequence[AnswerEvent]) -> list[tuple[str, str, tuple[ToolCall, ...]]]:
+    """Text, thought and calls of each commit."""
+    return [
+        (event.text_delta, event.thought_delta, event.tool_calls)
+        for event in events
+        if isinstance(event, Commit)
+    ]
+
+
+async def test_an_answer_taken_up_anywhere_goes_on_as_if_it_had_never_broken(
+    codec: TextCodec,
+) -> None:
+    written = f"naïve 🙂{THINKING}{CALLING}日本{THINKING}{CALLING}é"
+    ids = codec.encode(written)
+    # in the middle of characters, markers, labels, thoughts and calls
+    assert len(codec.encode("🙂")) == 4
+    for at in range(1, len(ids)):
+        rest = [ids[at : at + 7], ids[at + 7 :]]
+        *_, ended = whole = answer(writer(codec), [ids[:at], *rest], FinishReason.STOP)
+        *_, resumed_ended = resumed = answer(
+            writer(codec, committed=ids[:at]), rest, FinishReason.STOP
+        )
+        assert told(resumed) == told(whole)[1:]
+        assert isinstance(ended, Completed)
+        assert isinstance(resumed_ended, Completed)
+        assert (resumed_ended.reason, resumed_ended.called_tools) == (ended.reason, True)
+
+
+async def test_thinking_tokens_are_counted_from_where_the_answer_is_taken_up(
+    codec: TextCodec,
+) -> None:
+    ids = codec.encode(THINKING)
+    thought = ids.index(101) + 1
+    *_, ended = answer(writer(codec, committed=ids[:3]), [ids[3:]], FinishReason.STOP)
+    assert isinstance(ended, Completed)
+    assert ended.thinking_tokens == thought - 3

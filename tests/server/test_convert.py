@@ -15,6 +15,7 @@ from palimpsest.server.exchange import (
     ChatPrompt,
     Preview,
     PreviewMode,
+    ResumePoint,
     TextPrompt,
     TokenPrompt,
 )
@@ -83,6 +84,17 @@ def test_only_the_sampling_fields_that_are_set_are_passed_on() -> None:
 
 def test_every_sampling_field_that_is_acted_on_exists_in_the_engine() -> None:
     assert set(Sampling.__dataclass_fields__) == convert.SAMPLING
+
+
+def test_an_answer_is_taken_up_where_the_request_says() -> None:
+    request = streamed()
+    assert convert.stream_generation(request).resume is None
+    request.resume.first_canvas_index = 0
+    assert convert.stream_generation(request).resume is None
+    request.resume.committed_token_ids.extend([3, 1])
+    assert convert.stream_generation(request).resume == ResumePoint(
+        first_canvas_index=0, committed_token_ids=(3, 1)
+    )
 
 
 def test_previews_are_off_unless_asked_for() -> None:
@@ -213,7 +225,6 @@ def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
             "input.prompt.chat.tool_choice.tool_name",
         ),
         (lambda r: setattr(r.input.canvas, "read_only", True), "input.canvas.read_only"),
-        (lambda r: setattr(r.resume, "first_canvas_index", 1), "resume.first_canvas_index"),
         (lambda r: setattr(r.preview, "allow_deltas", True), "preview.allow_deltas"),
         (lambda r: setattr(r.preview, "include_entropy", True), "preview.include_entropy"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import grpc
 
+from palimpsest.engine.api import checkpoint_folder
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
 
 MODEL = "bundled"
@@ -77,3 +79,12 @@ def start_server(
     options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4_096))
     channel = grpc.insecure_channel(address, options)
     return ServerProcess(process=process, address=address, log_path=log_path, channel=channel)
+
+
+def endless_model(folder: Path, *, end_token: int) -> Path:
+    """A copy of the bundled model that only `end_token` ends: answers of any length on demand."""
+    copy = shutil.copytree(checkpoint_folder("bundled"), folder / "endless")
+    settings = copy / "generation_config.json"
+    ending = {"eos_token_id": [end_token]}
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | ending))
+    return copy

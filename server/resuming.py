@@ -1,0 +1,62 @@
+"""Where an answer whose stream broke is taken up: what has to hold for it to go on exactly.
+
+Knows no wire format.
+"""
+
+from __future__ import annotations
+
+from palimpsest.engine.api import InvalidRequest, ModelInfo, Sampling
+from palimpsest.server.exchange import Generation
+
+
+def committed_tokens(wanted: Generation, model: ModelInfo) -> tuple[int, ...]:
+    """Tokens of the canvases before the first one wanted; none of an answer that is wanted whole.
+
+    Raises InvalidRequest, with field paths that start at `resume` and `sampling`.
+    """
+    resume = wanted.resume
+    if resume is None:
+        return ()
+    if "seed" not in wanted.sampling:
+        reason = "is not set: only the seed of the broken stream continues it exactly"
+        raise InvalidRequest("sampling.seed", reason)
+    tokens = resume.committed_token_ids
+    expected = resume.first_canvas_index * model.canvas_length
+    if len(tokens) != expected:
+        raise InvalidRequest(
+            "resume.committed_token_ids",
+            f"{len(tokens)} tokens are not first_canvas_index {resume.first_canvas_index} times "
+            f"the canvas length {model.canvas_length}, {expected}",
+        )
+    if (highest := max(tokens)) >= model.vocabulary_size:
+        raise InvalidRequest(
+            "resume.committed_token_ids",
+            f"{highest} is outside 0 to {model.vocabulary_size - 1}",
+        )
+    return tokens
+
+
+def refuse_ended(
+    committed: tuple[int, ...], sampling: Sampling, model: ModelInfo, *, prompt_tokens: int
+) -> None:
+    """Raises InvalidRequest on `resume` if the answer ends with the tokens that are committed."""
+    if committed and (end := _end(committed, sampling, model, prompt_tokens)) is not None:
+        raise InvalidRequest("resume", f"{end}: nothing is left to resume")
+
+
+def _end(
+    committed: tuple[int, ...], sampling: Sampling, model: ModelInfo, prompt_tokens: int
+) -> str | None:
+    """What ends the answer there, if anything does."""
+    count, length = len(committed), model.canvas_length
+    for index, token in enumerate(committed):
+        if token in model.end_token_ids:
+            return f"token {index} is the end token {token}"
+    if prompt_tokens + count + length > model.max_context_tokens:
+        return (
+            f"{prompt_tokens} tokens of the prompt, {count} of the answer and one canvas of "
+            f"{length} are more than the context of {model.max_context_tokens} tokens"
+        )
+    if count >= sampling.max_output_tokens:
+        return f"{count} tokens are all that max_output_tokens {sampling.max_output_tokens} allows"
+    return None
