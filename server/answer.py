@@ -69,6 +69,7 @@ class AnswerWriter:
             request_id=self._call.request_id,
             model=self._model,
             prompt_tokens=len(self._submit.prompt_ids),
+            cached_prompt_tokens=prefill.cached_count,
             seed=self._submit.sampling.seed,
             accepted_ns=self._call.accepted_ns,
             prefill_start_ns=prefill.start_ns,

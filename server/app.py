@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import Tracer
 
-from palimpsest.engine.api import TextCodec, checkpoint_folder
+from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
 from palimpsest.server.config import ServerConfig
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
@@ -65,9 +65,9 @@ async def serve(
     progress: Progress,
     tracer: Tracer | None,
     listening: Callable[[str], None],
-    ready: Callable[[str, str], None],
+    ready: Callable[[str, ModelInfo], None],
 ) -> None:
-    """Serve until `shutdown`. `listening` is told the address, `ready` the address and model name.
+    """Serve until `shutdown`. `listening` is told the address, `ready` the address and the model.
 
     Raises CheckpointError for the model, EngineStopped for the engine, OSError for the address.
     """
@@ -119,9 +119,8 @@ def _end_if_failed(shutdown: Shutdown, task: asyncio.Future[Any]) -> None:
         shutdown.request_now()
 
 
-async def _announce(health: Health, address: str, ready: Callable[[str, str], None]) -> None:
-    model = await health.wait_served()
-    ready(address, model.name)
+async def _announce(health: Health, address: str, ready: Callable[[str, ModelInfo], None]) -> None:
+    ready(address, await health.wait_served())
 
 
 def _grpc_server(service: DiffusionService, health: Health) -> grpc.aio.Server:

@@ -79,13 +79,23 @@ PREVIEW = frozenset(
     }
 )
 RESUME = frozenset({"first_canvas_index", "committed_token_ids"})
-INPUT = frozenset({"model", "request_id"}) | _below("prompt", PROMPT) | _below("sampling", SAMPLING)
+INPUT = (
+    frozenset({"model", "request_id", "share", "priority"})
+    | _below("prompt", PROMPT)
+    | _below("sampling", SAMPLING)
+)
 GENERATE = _below("input", INPUT)
 STREAM_GENERATE = GENERATE | _below("preview", PREVIEW) | _below("resume", RESUME)
 COUNT_TOKENS = frozenset({"model"}) | _below("prompt", PROMPT)
 GET_MODEL = frozenset({"model"})
 LIST_MODELS: frozenset[str] = frozenset()
 
+_PRIORITIES = {
+    generation_pb2.PRIORITY_UNSPECIFIED: 0,
+    generation_pb2.PRIORITY_LOW: -1,
+    generation_pb2.PRIORITY_NORMAL: 0,
+    generation_pb2.PRIORITY_HIGH: 1,
+}
 _MODES = {
     canvas_pb2.PREVIEW_MODE_METADATA: PreviewMode.METADATA,
     canvas_pb2.PREVIEW_MODE_TEXT: PreviewMode.TEXT,
@@ -120,9 +130,12 @@ def count_prompt(request: model_pb2.CountTokensRequest) -> Prompt:
 def _generation(
     request: _GenerationRequest, *, preview: Preview | None, resume: ResumePoint | None
 ) -> Generation:
-    if not is_request_id(request.input.request_id):
-        reason = f"is not {MAX_REQUEST_ID_BYTES} bytes or less of printable text"
-        raise InvalidRequest("input.request_id", reason)
+    for name in ("request_id", "share"):
+        if not is_request_id(getattr(request.input, name)):
+            reason = f"is not {MAX_REQUEST_ID_BYTES} bytes or less of printable text"
+            raise InvalidRequest(f"input.{name}", reason)
+    if request.input.priority not in _PRIORITIES:
+        raise InvalidRequest("input.priority", f"{request.input.priority} is not a priority")
     sampling = {field.name: value for field, value in request.input.sampling.ListFields()}
     return Generation(
         model=request.input.model,
@@ -130,6 +143,8 @@ def _generation(
         sampling=sampling,
         preview=preview,
         resume=resume,
+        share=request.input.share,
+        priority=_PRIORITIES[request.input.priority],
     )
 
 

@@ -123,6 +123,9 @@ class Generation:
     """None: commits alone."""
     resume: ResumePoint | None = None
     """None: from the first canvas on."""
+    share: str = ""
+    priority: int = 0
+    """-1, 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,7 @@ class Started:
     request_id: str
     model: ModelInfo
     prompt_tokens: int
+    cached_prompt_tokens: int
     seed: int
     accepted_ns: int
     prefill_start_ns: int

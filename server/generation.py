@@ -87,6 +87,8 @@ class Generator:
                 sampling=sampling,
                 drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
                 committed_ids=committed,
+                share=wanted.share,
+                priority=wanted.priority,
             )
             writer = AnswerWriter(wanted, submit, model, call, await self._loaded_codec())
             with self._engine.submit(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from opentelemetry.trace import Tracer
 
-from palimpsest.engine.api import CheckpointError, EngineStopped
+from palimpsest.engine.api import CheckpointError, EngineStopped, ModelInfo
 from palimpsest.server.app import Shutdown, serve
 from palimpsest.server.config import USAGE_ERROR, ServerConfig, parse, wants_traces
 from palimpsest.server.progress import Progress
@@ -67,10 +67,11 @@ async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | N
     def listening(address: str) -> None:
         _say(f"listening on {address}, loading {config.engine.model}")
 
-    def ready(address: str, model: str) -> None:
-        _say(f"serving {model} on {address}")
+    def ready(address: str, model: ModelInfo) -> None:
+        _say(_room(model))
+        _say(f"serving {model.name} on {address}")
         if config.ready_json:
-            sys.stdout.write(json.dumps({"address": address, "model": model}) + "\n")
+            sys.stdout.write(json.dumps({"address": address, "model": model.name}) + "\n")
             sys.stdout.flush()
 
     await serve(
@@ -80,6 +81,15 @@ async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | N
         tracer=tracer,
         listening=listening,
         ready=ready,
+    )
+
+
+def _room(model: ModelInfo) -> str:
+    """How much is served at once."""
+    capacity = model.capacity
+    return (
+        f"room for {capacity.max_num_seqs} canvases at once and {capacity.cache_tokens:,} tokens "
+        f"of context ({capacity.cache_bytes / 2**30:.2f} GiB of keys and values)"
     )
 
 

@@ -109,6 +109,7 @@ def _started(event: Started) -> generation_pb2.Started:
         model=event.model.name,
         canvas_length=event.model.canvas_length,
         prompt_tokens=event.prompt_tokens,
+        cached_prompt_tokens=event.cached_prompt_tokens,
         accept_time=_timestamp(event.accepted_ns),
         queue_duration=_duration(event.prefill_start_ns - event.accepted_ns),
         prefill_duration=_duration(event.prefill_end_ns - event.prefill_start_ns),

@@ -13,7 +13,7 @@ from typing import TypeVar, Unpack
 import grpc.aio
 
 from palimpsest import requests, responses
-from palimpsest.connection import CHANNEL_OPTIONS, Connection
+from palimpsest.connection import CHANNEL_OPTIONS, Connection, Priority
 from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
 from palimpsest.events import Event, Generation, Model
 from palimpsest.requests import (
@@ -125,6 +125,8 @@ class AsyncClient:
         address: str,
         *,
         model: str = "",
+        share: str = "",
+        priority: Priority = "normal",
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
@@ -134,6 +136,8 @@ class AsyncClient:
         self._connection = Connection(
             address=address,
             model=model,
+            share=share,
+            priority=priority,
             credentials=credentials,
             metadata=metadata or {},
             timeout_s=timeout_s,
@@ -159,7 +163,7 @@ class AsyncClient:
         """The events of an answer to a prompt, a conversation or raw text, as they happen."""
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
-        request = requests.stream_request(source, self._connection.model, sampling, preview)
+        request = requests.stream_request(source, self._connection.about, sampling, preview)
         answer = Answer(request, self._connection.attempts(timeout_s, metadata))
         return AsyncStream(self._stub.StreamGenerate, answer)
 
@@ -176,7 +180,7 @@ class AsyncClient:
         """The whole answer to a prompt, a conversation or raw text."""
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
-        request = requests.generate_request(source, self._connection.model, sampling)
+        request = requests.generate_request(source, self._connection.about, sampling)
         return responses.generation_of(
             await self._call(self._stub.Generate, request, timeout_s, metadata)
         )

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, Unpack
 import grpc
 
 from palimpsest import requests, responses
-from palimpsest.connection import CHANNEL_OPTIONS, Connection
+from palimpsest.connection import CHANNEL_OPTIONS, Connection, Priority
 from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
 from palimpsest.events import Event, Generation, Model
 from palimpsest.requests import (
@@ -116,6 +116,8 @@ class Client:
         address: str,
         *,
         model: str = "",
+        share: str = "",
+        priority: Priority = "normal",
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
@@ -125,6 +127,8 @@ class Client:
         self._connection = Connection(
             address=address,
             model=model,
+            share=share,
+            priority=priority,
             credentials=credentials,
             metadata=metadata or {},
             timeout_s=timeout_s,
@@ -150,7 +154,7 @@ class Client:
         """The events of an answer to a prompt, a conversation or raw text, as they happen."""
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
-        request = requests.stream_request(source, self._connection.model, sampling, preview)
+        request = requests.stream_request(source, self._connection.about, sampling, preview)
         answer = Answer(request, self._connection.attempts(timeout_s, metadata))
         return Stream(self._stub.StreamGenerate, answer)
 
@@ -167,7 +171,7 @@ class Client:
         """The whole answer to a prompt, a conversation or raw text."""
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
-        request = requests.generate_request(source, self._connection.model, sampling)
+        request = requests.generate_request(source, self._connection.about, sampling)
         response = self._call(self._stub.Generate, request, timeout_s, metadata)
         return responses.generation_of(response)
 

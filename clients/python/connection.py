@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import grpc
 
 from palimpsest.attempts import Attempts
+from palimpsest.v1 import generation_pb2
+
+Priority = Literal["low", "normal", "high"]
 
 CHANNEL_OPTIONS = (
     # A window that grows by itself lets megabytes of old drafts queue up behind a slow reader; kept
@@ -30,6 +34,11 @@ class Connection:
     """`host:port`, or any other target that gRPC resolves, such as `unix:/run/palimpsest.sock`."""
     model: str = ""
     """Name of the model; empty is the server's default model."""
+    share: str = ""
+    """Whose share of the server calls are charged to; every share gets as much as any other while
+    they compete."""
+    priority: Priority = "normal"
+    """How much of its share a call gets: four times the work of the next lower priority."""
     credentials: grpc.ChannelCredentials | None = None
     """None is plain text, without TLS."""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +52,19 @@ class Connection:
     def __post_init__(self) -> None:
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries} is not 0 or more")
+        if self.priority not in get_args(Priority):
+            raise ValueError(
+                f"priority: {self.priority!r} is none of {', '.join(get_args(Priority))}"
+            )
+
+    @property
+    def about(self) -> generation_pb2.GenerationInput:
+        """What every request for an answer says besides what it asks."""
+        return generation_pb2.GenerationInput(
+            model=self.model,
+            share=self.share,
+            priority=generation_pb2.Priority.Value(f"PRIORITY_{self.priority.upper()}"),
+        )
 
     def attempts(self, timeout_s: float | None, metadata: Mapping[str, str] | None) -> Attempts:
         """The tries of one call; its own values win over the connection's."""

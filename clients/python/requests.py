@@ -99,19 +99,22 @@ NO_DRAFTS = Preview(mode="off")
 
 
 def stream_request(
-    source: PromptSource, model: str, sampling: Sampling, preview: Preview
+    source: PromptSource,
+    about: generation_pb2.GenerationInput,
+    sampling: Sampling,
+    preview: Preview,
 ) -> generation_pb2.StreamGenerateRequest:
-    """The request of a streamed answer. Raises InvalidRequest."""
+    """The request of a streamed answer; `about` is the connection's. Raises InvalidRequest."""
     return generation_pb2.StreamGenerateRequest(
-        input=_generation_input(source, model, sampling), preview=_preview_options(preview)
+        input=_generation_input(source, about, sampling), preview=_preview_options(preview)
     )
 
 
 def generate_request(
-    source: PromptSource, model: str, sampling: Sampling
+    source: PromptSource, about: generation_pb2.GenerationInput, sampling: Sampling
 ) -> generation_pb2.GenerateRequest:
-    """The request of a whole answer. Raises InvalidRequest."""
-    return generation_pb2.GenerateRequest(input=_generation_input(source, model, sampling))
+    """The request of a whole answer; `about` is the connection's. Raises InvalidRequest."""
+    return generation_pb2.GenerateRequest(input=_generation_input(source, about, sampling))
 
 
 def count_request(source: PromptSource, model: str) -> model_pb2.CountTokensRequest:
@@ -120,11 +123,11 @@ def count_request(source: PromptSource, model: str) -> model_pb2.CountTokensRequ
 
 
 def _generation_input(
-    source: PromptSource, model: str, sampling: Sampling
+    source: PromptSource, about: generation_pb2.GenerationInput, sampling: Sampling
 ) -> generation_pb2.GenerationInput:
-    return generation_pb2.GenerationInput(
-        model=model, prompt=prompt_of(source), sampling=_sampling(sampling)
-    )
+    asked = generation_pb2.GenerationInput(prompt=prompt_of(source), sampling=_sampling(sampling))
+    asked.MergeFrom(about)
+    return asked
 
 
 def _sampling(sampling: Sampling) -> sampling_pb2.SamplingParameters:

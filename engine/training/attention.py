@@ -38,12 +38,12 @@ class BatchAttention:
         looking_back, from_canvas = self.masks[layer.window]
         keys, values = self._pad(k), self._pad(v)
         causal = _attend(self._pad(q), keys, values, looking_back).flatten(0, 1)[self.slots]
-        prefix = (x[self.example] for x in (keys, values))
-        seen = (
-            torch.cat([p, own.unflatten(0, self.canvases)], 1)
-            for p, own in zip(prefix, (own_k, own_v), strict=True)
+        canvas = _attend(
+            own_q.unflatten(0, self.canvases),
+            torch.cat([keys[self.example], own_k.unflatten(0, self.canvases)], 1),
+            torch.cat([values[self.example], own_v.unflatten(0, self.canvases)], 1),
+            from_canvas,
         )
-        canvas = _attend(own_q.unflatten(0, self.canvases), *seen, from_canvas)
         return torch.cat(
             [causal, causal.new_zeros(self.filling, *causal.shape[1:]), canvas.flatten(0, 1)]
         )
@@ -63,9 +63,11 @@ def _masks(place: Tensor, batch: Batch, layer: LayerConfig) -> tuple[Tensor, Ten
         back = back & (distance < layer.window)
         before = before & (place >= batch.start[:, None] - layer.canvas_window)
     canvas = torch.cat([before, torch.ones_like(batch.answer)], 1)[:, None, None, None]
-    return tuple(
-        torch.zeros_like(m, dtype=torch.float32).masked_fill(~m, NEVER) for m in (back, canvas)
-    )
+    return _additive(back), _additive(canvas)
+
+
+def _additive(seen: Tensor) -> Tensor:
+    return torch.zeros_like(seen, dtype=torch.float32).masked_fill(~seen, NEVER)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:

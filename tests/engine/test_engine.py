@@ -106,6 +106,19 @@ def test_requests_beyond_the_limit_wait_as_they_came(calm: Pair) -> None:
         assert events.index(of(events, earlier)[-1]) < events.index(of(events, later)[0])
 
 
+def test_one_share_with_many_requests_does_not_hold_back_another_with_one(calm: Pair) -> None:
+    engine = Engine(one_by_one(calm.ending_at()))
+    crowd = [replace(request(i), share="crowd") for i in range(5)]
+    engine.step(crowd)
+    assert ids(run(engine, [replace(request(9), share="one")])) == [0, 9, 1, 2, 3, 4]
+
+
+def test_a_high_priority_is_begun_first(calm: Pair) -> None:
+    engine = Engine(one_by_one(calm.ending_at()))
+    engine.step([replace(request(i), priority=-1) for i in range(3)])
+    assert ids(run(engine, [replace(request(9), priority=1)]))[:2] == [0, 9]
+
+
 def test_a_freed_place_is_taken_at_the_next_step(calm: Pair) -> None:
     model = calm.ending_at()
     engine = Engine(replace(model, capacity=replace(model.capacity, max_num_seqs=2)))

@@ -42,7 +42,7 @@ def first_logits(reference: Reference, prompt: list[int]) -> Tensor:
 @torch.inference_mode()
 def own_first_logits(model: LoadedModel, prompt: list[int]) -> Tensor:
     torch.manual_seed(0)
-    canvas = replayed_noise(model).initial_canvas()
+    (canvas,) = replayed_noise(model).renoise()
     cache = SequenceCache(model.network.config, dtype=model.dtype, device=model.device)
     ids = torch.tensor(prompt)
     prefill = Segment(cache=cache, token_ids=ids, start=0, causal=True)

@@ -173,8 +173,8 @@ def test_trap_05_canvas_queries_all_see_the_same_last_window_minus_one_prefix_ke
     def banded(attend: Attend, layer: LayerConfig, parts: dict[str, Tensor]) -> Tensor:
         """Each query its own window, as in the causal mode."""
         segment = _canvas_segment(seen, seen.calls["sliding"].keywords["past_key_values"])
-        segment.cache.write(layer.index, start, parts["key"], parts["value"])
-        keys, values = segment.cache.read(layer.index, start - window + 1, segment.end)
+        segment.cache.write(layer, start, parts["key"], parts["value"])
+        keys, values = segment.cache.read(layer, start - window + 1, segment.end)
         columns = torch.arange(start - window + 1, segment.end)
         rows = torch.arange(start, segment.end)
         mask = (rows[:, None] - columns < window) | (columns >= start)
@@ -192,7 +192,7 @@ def _reach(seen: Seen) -> dict[int, list[int]]:
     segment = _canvas_segment(seen, call.keywords["past_key_values"])
     own = _attention_of(seen, "sliding")
     cosine, sine = call.keywords["position_embeddings"]
-    keys, values = segment.cache.read(SLIDING, 0, seen.prompt_length)
+    keys, values = segment.cache.read(own.layer, 0, seen.prompt_length)
     # positions that the reference has forgotten hold something too
     keys[: -seen.pair.window + 1] = 1.0
     values[: -seen.pair.window + 1] = 1.0

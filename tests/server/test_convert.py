@@ -152,11 +152,30 @@ def test_an_empty_or_misplaced_part_of_a_prompt_is_refused_by_its_path(
     assert str(caught.value) == complaint
 
 
-@pytest.mark.parametrize("request_id", ["x" * 129, "two\nlines", "é" * 65])
-def test_a_request_id_that_cannot_stand_in_a_log_line_is_refused(request_id: str) -> None:
+@pytest.mark.parametrize("name", ["request_id", "share"])
+@pytest.mark.parametrize("text", ["x" * 129, "two\nlines", "é" * 65])
+def test_a_name_that_cannot_stand_in_a_log_line_is_refused(name: str, text: str) -> None:
     request = streamed()
-    request.input.request_id = request_id
-    with pytest.raises(InvalidRequest, match=r"input\.request_id: is not 128 bytes or less"):
+    setattr(request.input, name, text)
+    with pytest.raises(InvalidRequest, match=rf"input\.{name}: is not 128 bytes or less"):
+        convert.stream_generation(request)
+
+
+@pytest.mark.parametrize(
+    ("name", "priority"), [("UNSPECIFIED", 0), ("LOW", -1), ("NORMAL", 0), ("HIGH", 1)]
+)
+def test_share_and_priority_are_taken(name: str, priority: int) -> None:
+    request = streamed()
+    request.input.share = "team"
+    request.input.priority = generation_pb2.Priority.Value(f"PRIORITY_{name}")
+    wanted = convert.stream_generation(request)
+    assert (wanted.share, wanted.priority) == ("team", priority)
+
+
+def test_a_priority_that_there_is_not_is_refused() -> None:
+    request = streamed()
+    request.input.priority = 9  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(InvalidRequest, match=r"input\.priority: 9 is not a priority"):
         convert.stream_generation(request)
 
 

@@ -30,35 +30,37 @@ from palimpsest.v1 import prompt_pb2 as palimpsest_dot_v1_dot_prompt__pb2
 from palimpsest.v1 import sampling_pb2 as palimpsest_dot_v1_dot_sampling__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epalimpsest/v1/generation.proto\x12\rpalimpsest.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apalimpsest/v1/canvas.proto\x1a\x18palimpsest/v1/chat.proto\x1a\x1apalimpsest/v1/prompt.proto\x1a\x1cpalimpsest/v1/sampling.proto\"\xbe\x01\n\x0fGenerationInput\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12%\n\x06prompt\x18\x03 \x01(\x0b\x32\x15.palimpsest.v1.Prompt\x12\x33\n\x08sampling\x18\x04 \x01(\x0b\x32!.palimpsest.v1.SamplingParameters\x12,\n\x06\x63\x61nvas\x18\x05 \x01(\x0b\x32\x1c.palimpsest.v1.CanvasControl\"\xa2\x01\n\x15StreamGenerateRequest\x12-\n\x05input\x18\x01 \x01(\x0b\x32\x1e.palimpsest.v1.GenerationInput\x12.\n\x07preview\x18\x02 \x01(\x0b\x32\x1d.palimpsest.v1.PreviewOptions\x12*\n\x06resume\x18\x03 \x01(\x0b\x32\x1a.palimpsest.v1.ResumePoint\"F\n\x0bResumePoint\x12\x1a\n\x12\x66irst_canvas_index\x18\x01 \x01(\r\x12\x1b\n\x13\x63ommitted_token_ids\x18\x02 \x03(\r\"\xef\x01\n\x16StreamGenerateResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x07started\x18\x02 \x01(\x0b\x32\x16.palimpsest.v1.StartedH\x00\x12\x31\n\x08snapshot\x18\x03 \x01(\x0b\x32\x1d.palimpsest.v1.CanvasSnapshotH\x00\x12-\n\x06\x63ommit\x18\x04 \x01(\x0b\x32\x1b.palimpsest.v1.CanvasCommitH\x00\x12-\n\tcompleted\x18\x05 \x01(\x0b\x32\x18.palimpsest.v1.CompletedH\x00\x42\x07\n\x05\x65vent\"\x9f\x02\n\x07Started\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rcanvas_length\x18\x03 \x01(\r\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x05 \x01(\r\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0equeue_duration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10prefill_duration\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04seed\x18\t \x01(\x04\"\xa4\x01\n\tCompleted\x12\x32\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1b.palimpsest.v1.FinishReason\x12#\n\x05usage\x18\x02 \x01(\x0b\x32\x14.palimpsest.v1.Usage\x12%\n\x06speeds\x18\x03 \x01(\x0b\x32\x15.palimpsest.v1.Speeds\x12\x17\n\x0f\x63\x61ndidate_index\x18\x04 \x01(\r\"\x97\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x15\n\routput_tokens\x18\x03 \x01(\r\x12\x17\n\x0fthinking_tokens\x18\x04 \x01(\r\x12\x10\n\x08\x63\x61nvases\x18\x05 \x01(\r\x12\x17\n\x0f\x64\x65noising_steps\x18\x06 \x01(\r\"\xf6\x01\n\x06Speeds\x12 \n\x18output_tokens_per_second\x18\x01 \x01(\x01\x12#\n\x1b\x65\x66\x66\x65\x63tive_tokens_per_second\x18\x02 \x01(\x01\x12\x18\n\x10steps_per_canvas\x18\x03 \x01(\x01\x12\x1a\n\x12tokens_per_forward\x18\x04 \x01(\x01\x12\x36\n\x13time_to_first_draft\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x14time_to_first_commit\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\x0fGenerateRequest\x12-\n\x05input\x18\x01 \x01(\x0b\x32\x1e.palimpsest.v1.GenerationInput\"\x85\x03\n\x10GenerateResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07thought\x18\x04 \x01(\t\x12+\n\ntool_calls\x18\x05 \x03(\x0b\x32\x17.palimpsest.v1.ToolCall\x12\x11\n\ttoken_ids\x18\x06 \x03(\r\x12\x32\n\rfinish_reason\x18\x07 \x01(\x0e\x32\x1b.palimpsest.v1.FinishReason\x12#\n\x05usage\x18\x08 \x01(\x0b\x32\x14.palimpsest.v1.Usage\x12%\n\x06speeds\x18\t \x01(\x0b\x32\x15.palimpsest.v1.Speeds\x12\x0c\n\x04seed\x18\n \x01(\x04\x12.\n\x08logprobs\x18\x0b \x03(\x0b\x32\x1c.palimpsest.v1.TokenLogprobs\x12\x31\n\x0fmore_candidates\x18\x0c \x03(\x0b\x32\x18.palimpsest.v1.Candidate\"\xa8\x02\n\tCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07thought\x18\x02 \x01(\t\x12+\n\ntool_calls\x18\x03 \x03(\x0b\x32\x17.palimpsest.v1.ToolCall\x12\x11\n\ttoken_ids\x18\x04 \x03(\r\x12\x32\n\rfinish_reason\x18\x05 \x01(\x0e\x32\x1b.palimpsest.v1.FinishReason\x12#\n\x05usage\x18\x06 \x01(\x0b\x32\x14.palimpsest.v1.Usage\x12%\n\x06speeds\x18\x07 \x01(\x0b\x32\x15.palimpsest.v1.Speeds\x12\x0c\n\x04seed\x18\x08 \x01(\x04\x12.\n\x08logprobs\x18\t \x03(\x0b\x32\x1c.palimpsest.v1.TokenLogprobs*\x9e\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1f\n\x1b\x46INISH_REASON_STOP_SEQUENCE\x10\x03\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epalimpsest/v1/generation.proto\x12\rpalimpsest.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apalimpsest/v1/canvas.proto\x1a\x18palimpsest/v1/chat.proto\x1a\x1apalimpsest/v1/prompt.proto\x1a\x1cpalimpsest/v1/sampling.proto\"\xf8\x01\n\x0fGenerationInput\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12%\n\x06prompt\x18\x03 \x01(\x0b\x32\x15.palimpsest.v1.Prompt\x12\x33\n\x08sampling\x18\x04 \x01(\x0b\x32!.palimpsest.v1.SamplingParameters\x12,\n\x06\x63\x61nvas\x18\x05 \x01(\x0b\x32\x1c.palimpsest.v1.CanvasControl\x12\r\n\x05share\x18\x06 \x01(\t\x12)\n\x08priority\x18\x07 \x01(\x0e\x32\x17.palimpsest.v1.Priority\"\xa2\x01\n\x15StreamGenerateRequest\x12-\n\x05input\x18\x01 \x01(\x0b\x32\x1e.palimpsest.v1.GenerationInput\x12.\n\x07preview\x18\x02 \x01(\x0b\x32\x1d.palimpsest.v1.PreviewOptions\x12*\n\x06resume\x18\x03 \x01(\x0b\x32\x1a.palimpsest.v1.ResumePoint\"F\n\x0bResumePoint\x12\x1a\n\x12\x66irst_canvas_index\x18\x01 \x01(\r\x12\x1b\n\x13\x63ommitted_token_ids\x18\x02 \x03(\r\"\xef\x01\n\x16StreamGenerateResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12)\n\x07started\x18\x02 \x01(\x0b\x32\x16.palimpsest.v1.StartedH\x00\x12\x31\n\x08snapshot\x18\x03 \x01(\x0b\x32\x1d.palimpsest.v1.CanvasSnapshotH\x00\x12-\n\x06\x63ommit\x18\x04 \x01(\x0b\x32\x1b.palimpsest.v1.CanvasCommitH\x00\x12-\n\tcompleted\x18\x05 \x01(\x0b\x32\x18.palimpsest.v1.CompletedH\x00\x42\x07\n\x05\x65vent\"\x9f\x02\n\x07Started\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rcanvas_length\x18\x03 \x01(\r\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x05 \x01(\r\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0equeue_duration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10prefill_duration\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04seed\x18\t \x01(\x04\"\xa4\x01\n\tCompleted\x12\x32\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1b.palimpsest.v1.FinishReason\x12#\n\x05usage\x18\x02 \x01(\x0b\x32\x14.palimpsest.v1.Usage\x12%\n\x06speeds\x18\x03 \x01(\x0b\x32\x15.palimpsest.v1.Speeds\x12\x17\n\x0f\x63\x61ndidate_index\x18\x04 \x01(\r\"\x97\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x02 \x01(\r\x12\x15\n\routput_tokens\x18\x03 \x01(\r\x12\x17\n\x0fthinking_tokens\x18\x04 \x01(\r\x12\x10\n\x08\x63\x61nvases\x18\x05 \x01(\r\x12\x17\n\x0f\x64\x65noising_steps\x18\x06 \x01(\r\"\xf6\x01\n\x06Speeds\x12 \n\x18output_tokens_per_second\x18\x01 \x01(\x01\x12#\n\x1b\x65\x66\x66\x65\x63tive_tokens_per_second\x18\x02 \x01(\x01\x12\x18\n\x10steps_per_canvas\x18\x03 \x01(\x01\x12\x1a\n\x12tokens_per_forward\x18\x04 \x01(\x01\x12\x36\n\x13time_to_first_draft\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x14time_to_first_commit\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\x0fGenerateRequest\x12-\n\x05input\x18\x01 \x01(\x0b\x32\x1e.palimpsest.v1.GenerationInput\"\x85\x03\n\x10GenerateResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07thought\x18\x04 \x01(\t\x12+\n\ntool_calls\x18\x05 \x03(\x0b\x32\x17.palimpsest.v1.ToolCall\x12\x11\n\ttoken_ids\x18\x06 \x03(\r\x12\x32\n\rfinish_reason\x18\x07 \x01(\x0e\x32\x1b.palimpsest.v1.FinishReason\x12#\n\x05usage\x18\x08 \x01(\x0b\x32\x14.palimpsest.v1.Usage\x12%\n\x06speeds\x18\t \x01(\x0b\x32\x15.palimpsest.v1.Speeds\x12\x0c\n\x04seed\x18\n \x01(\x04\x12.\n\x08logprobs\x18\x0b \x03(\x0b\x32\x1c.palimpsest.v1.TokenLogprobs\x12\x31\n\x0fmore_candidates\x18\x0c \x03(\x0b\x32\x18.palimpsest.v1.Candidate\"\xa8\x02\n\tCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07thought\x18\x02 \x01(\t\x12+\n\ntool_calls\x18\x03 \x03(\x0b\x32\x17.palimpsest.v1.ToolCall\x12\x11\n\ttoken_ids\x18\x04 \x03(\r\x12\x32\n\rfinish_reason\x18\x05 \x01(\x0e\x32\x1b.palimpsest.v1.FinishReason\x12#\n\x05usage\x18\x06 \x01(\x0b\x32\x14.palimpsest.v1.Usage\x12%\n\x06speeds\x18\x07 \x01(\x0b\x32\x15.palimpsest.v1.Speeds\x12\x0c\n\x04seed\x18\x08 \x01(\x04\x12.\n\x08logprobs\x18\t \x03(\x0b\x32\x1c.palimpsest.v1.TokenLogprobs*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03*\x9e\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1f\n\x1b\x46INISH_REASON_STOP_SEQUENCE\x10\x03\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'palimpsest.v1.generation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISHREASON']._serialized_start=2516
-  _globals['_FINISHREASON']._serialized_end=2674
+  _globals['_PRIORITY']._serialized_start=2573
+  _globals['_PRIORITY']._serialized_end=2667
+  _globals['_FINISHREASON']._serialized_start=2670
+  _globals['_FINISHREASON']._serialized_end=2828
   _globals['_GENERATIONINPUT']._serialized_start=227
-  _globals['_GENERATIONINPUT']._serialized_end=417
-  _globals['_STREAMGENERATEREQUEST']._serialized_start=420
-  _globals['_STREAMGENERATEREQUEST']._serialized_end=582
-  _globals['_RESUMEPOINT']._serialized_start=584
-  _globals['_RESUMEPOINT']._serialized_end=654
-  _globals['_STREAMGENERATERESPONSE']._serialized_start=657
-  _globals['_STREAMGENERATERESPONSE']._serialized_end=896
-  _globals['_STARTED']._serialized_start=899
-  _globals['_STARTED']._serialized_end=1186
-  _globals['_COMPLETED']._serialized_start=1189
-  _globals['_COMPLETED']._serialized_end=1353
-  _globals['_USAGE']._serialized_start=1356
-  _globals['_USAGE']._serialized_end=1507
-  _globals['_SPEEDS']._serialized_start=1510
-  _globals['_SPEEDS']._serialized_end=1756
-  _globals['_GENERATEREQUEST']._serialized_start=1758
-  _globals['_GENERATEREQUEST']._serialized_end=1822
-  _globals['_GENERATERESPONSE']._serialized_start=1825
-  _globals['_GENERATERESPONSE']._serialized_end=2214
-  _globals['_CANDIDATE']._serialized_start=2217
-  _globals['_CANDIDATE']._serialized_end=2513
+  _globals['_GENERATIONINPUT']._serialized_end=475
+  _globals['_STREAMGENERATEREQUEST']._serialized_start=478
+  _globals['_STREAMGENERATEREQUEST']._serialized_end=640
+  _globals['_RESUMEPOINT']._serialized_start=642
+  _globals['_RESUMEPOINT']._serialized_end=712
+  _globals['_STREAMGENERATERESPONSE']._serialized_start=715
+  _globals['_STREAMGENERATERESPONSE']._serialized_end=954
+  _globals['_STARTED']._serialized_start=957
+  _globals['_STARTED']._serialized_end=1244
+  _globals['_COMPLETED']._serialized_start=1247
+  _globals['_COMPLETED']._serialized_end=1411
+  _globals['_USAGE']._serialized_start=1414
+  _globals['_USAGE']._serialized_end=1565
+  _globals['_SPEEDS']._serialized_start=1568
+  _globals['_SPEEDS']._serialized_end=1814
+  _globals['_GENERATEREQUEST']._serialized_start=1816
+  _globals['_GENERATEREQUEST']._serialized_end=1880
+  _globals['_GENERATERESPONSE']._serialized_start=1883
+  _globals['_GENERATERESPONSE']._serialized_end=2272
+  _globals['_CANDIDATE']._serialized_start=2275
+  _globals['_CANDIDATE']._serialized_end=2571
 # @@protoc_insertion_point(module_scope)
