@@ -54,7 +54,12 @@ class Overloaded(EngineError):
 
 
 class EngineStopped(EngineError):
-    """The engine process ended before the request did."""
+    """The engine process ended before the request did. `retry_after_s` is when it is worth trying
+    again."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class CheckpointError(EngineError):

@@ -34,8 +34,6 @@ from palimpsest.server.call import Call
 log = logging.getLogger(__name__)
 
 DOMAIN = "palimpsest"
-RESTART_RETRY_S = 1.0
-"""What a caller is told to wait when the engine is down: about the start of a small model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +105,8 @@ def details(verdict: Verdict, error: Exception, request_id: str) -> list[Message
             field=error.field, description=reason
         )
         found.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | EngineStopped):
         found.append(_retry_after(error.retry_after_s))
-    if isinstance(error, EngineStopped):
-        found.append(_retry_after(RESTART_RETRY_S))
     info = error_details_pb2.ErrorInfo(reason=verdict.reason, domain=DOMAIN, metadata=metadata)
     return [info, *found]
 

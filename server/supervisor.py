@@ -31,6 +31,8 @@ from palimpsest.server.roster import Roster
 
 RESTART_DELAYS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Wait before the first, second, … restart in a row; the last one repeats."""
+LEAST_RETRY_S = 1.0
+"""What callers are told to wait at least while no engine is running."""
 HEALTHY_AFTER_S = 60.0
 """An engine that ran this long starts the delays over."""
 STOP_GRACE_S = 5.0
@@ -72,6 +74,13 @@ class Supervisor:
         self._process: EngineProcess | None = None
         self._model: ModelInfo | None = None
         self._serving = False
+        self._restarts = 0
+        self._started_s = 0.0
+        """When the last process was started, on the event loop's clock."""
+        self._load_s = 0.0
+        """From there until it took requests, the last time that it came so far."""
+        self._back_s = 0.0
+        """When the next one should take requests, on the event loop's clock."""
 
     @property
     def model(self) -> ModelInfo:
@@ -96,10 +105,7 @@ class Supervisor:
         Raises CheckpointError or EngineStopped when the very first load fails; later ones are tried
         again.
         """
-        restarts = 0
-        loop = asyncio.get_running_loop()
         while True:
-            started_s = loop.time()
             try:
                 ended = f"exit code {await self._run_once()}"
             except CheckpointError as error:
@@ -108,15 +114,20 @@ class Supervisor:
                 ended = str(error)
             if self._model is None:
                 raise EngineStopped(f"the engine process ended while loading ({ended})")
-            if loop.time() - started_s > HEALTHY_AFTER_S:
-                restarts = 0
-            delay_s = self._restart_delays_s[min(restarts, len(self._restart_delays_s) - 1)]
-            restarts += 1
+            delay_s = self._restart_delay_s()
+            self._restarts += 1
             log.error("the engine process ended (%s); restarting in %.0f s", ended, delay_s)
             await asyncio.sleep(delay_s)
 
+    def _restart_delay_s(self) -> float:
+        """Wait before the next restart."""
+        if _now_s() - self._started_s > HEALTHY_AFTER_S:
+            self._restarts = 0
+        return self._restart_delays_s[min(self._restarts, len(self._restart_delays_s) - 1)]
+
     async def _run_once(self) -> int:
         """Run one process to its end; its exit code. Raises CheckpointError if it cannot load."""
+        self._started_s = _now_s()
         process = await EngineProcess.start(self._options, self._command)
         self._process = process
         # One that is still loading does not listen, so that it is not asked to end.
@@ -129,11 +140,12 @@ class Supervisor:
             grace_s = STOP_GRACE_S
         finally:
             self._process = None
+            self._back_s = _now_s() + self._restart_delay_s() + self._load_s
             if self._serving:
                 grace_s = STOP_GRACE_S
                 self._serving = False
                 await self._watcher.down()
-            self._roster.fail_all(EngineStopped("the engine process ended; send the request again"))
+            self._roster.fail_all(self._stopped("the engine process ended; send the request again"))
             exit_code = await process.stop(grace_s)
         return exit_code
 
@@ -145,6 +157,7 @@ class Supervisor:
                 raise CheckpointError(message)
             case Ready(model=model):
                 self._model = model
+                self._load_s = _now_s() - self._started_s
                 self._serving = True
                 await self._watcher.up(model)
             case _:
@@ -187,5 +200,12 @@ class Supervisor:
 
     def _running_process(self) -> EngineProcess:
         if self._process is None or not self._serving:
-            raise EngineStopped("the engine is not running; it is being started, try again later")
+            raise self._stopped("the engine is not running; it is being started, try again later")
         return self._process
+
+    def _stopped(self, message: str) -> EngineStopped:
+        return EngineStopped(message, max(self._back_s - _now_s(), LEAST_RETRY_S))
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -28,7 +28,7 @@ class Answer:
         self._completed = False
         self._is_resumed = False
         self._reached = (0, 0)
-        """Canvas and step of the last draft given."""
+        """Canvas and step up to which drafts are known."""
         self._sequence = 0
         """Of the last event given."""
         self._shift = 0
@@ -57,11 +57,11 @@ class Answer:
         """Seconds to wait before `request` is sent again, now for the rest; None if nothing is
         missing. Raises `error` if there is to be no further call.
         """
-        if self._completed:
-            return None
         if self.request.input.sampling.candidate_count > 1:
             # canvases of several answers are not told apart here
             raise error
+        if self._completed:
+            return None
         if self._had_ended(error):
             # the last canvas once more, as the end comes behind it
             self._ask_from(len(self._commits) - 1)

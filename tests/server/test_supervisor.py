@@ -64,14 +64,14 @@ class Board:
 
 @contextlib.asynccontextmanager
 async def running(
-    board: Board, *, model: str = "bundled", max_queue: int = 8
+    board: Board, *, model: str = "bundled", max_queue: int = 8, restart_delay_s: float = 0.0
 ) -> AsyncIterator[Supervisor]:
     engine = Supervisor(
         EngineOptions(model=model),
         max_queue=max_queue,
         watcher=board,
         command=WORKER,
-        restart_delays_s=(0.0,),
+        restart_delays_s=(restart_delay_s,),
     )
     task = asyncio.ensure_future(engine.run())
     try:
@@ -135,6 +135,17 @@ async def test_a_crash_ends_running_requests_and_the_engine_comes_back() -> None
             await answer(engine, CRASH)
         await board.until(lambda seen: seen == ["up scripted", "down", "up scripted"])
         assert len(await answer(engine, 1)) == 3
+
+
+async def test_a_crash_says_when_the_engine_should_be_back() -> None:
+    async with running(Board(), restart_delay_s=1_000.0) as engine:
+        with pytest.raises(EngineStopped) as ended:
+            await answer(engine, CRASH)
+        with pytest.raises(EngineStopped) as refused, engine.admit():
+            pass
+    # what is left of the wait before the restart, and of as long as the first load took
+    assert 900.0 < refused.value.retry_after_s <= ended.value.retry_after_s < 1_100.0
+    assert ended.value.retry_after_s > 1_000.0
 
 
 async def test_a_killed_engine_ends_a_stream_in_the_middle_and_comes_back() -> None:
