@@ -102,7 +102,7 @@ def _write(
     title = _title(plan)
     plot.plot_rates(title, runs, folder / "rates.png")
     plot.plot_queues(title, runs, folder / "queues.png")
-    if len(service.buckets) > 1:
+    if len(service.course) > 1:
         name = f"{title}, {plan.rate:g} requests/s"
         plot.plot_service(name, service, folder / "service.png")
 

@@ -58,8 +58,8 @@ class Figures:
     rows_again: int
     """Tokens read once more, as their pages had to be given back."""
     fairness: float | None
-    """Jain's index over the shares of what each got against its fair part, while several were
-    backlogged; None if that never happened."""
+    """Jain's index over the shares, of what each got over its fair part, in the intervals in which
+    several were backlogged all the time; None if there were none."""
     parts: dict[str, float]
     """What that index is of."""
     kinds: list[KindFigures]
@@ -89,7 +89,7 @@ def figures(run: Run) -> Figures:
         preemptions=sum(replica.scheduler.preempted for replica in run.replicas),
         rows_again=sum(work.rows_again for work in works),
         fairness=run.service.fairness(),
-        parts=run.service.parts,
+        parts=run.service.parts(),
         kinds=_kinds(run),
     )
 

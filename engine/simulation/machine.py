@@ -31,6 +31,15 @@ Place: TypeAlias = tuple[int, int, int]
 """Canvases, causal rows and context of a point."""
 
 _AXES = ("canvases", "causal rows", "context")
+_FIELDS = (
+    "name",
+    "source",
+    "canvas_tokens",
+    "context_tokens",
+    "cache_gib",
+    "bytes_per_token",
+    "points",
+)
 _FULL = "full"
 _GIB = 2**30
 _MOST = 2**40
@@ -110,10 +119,7 @@ class Machine:
 def load(path: Path) -> Machine:
     """A machine from a file. Raises BadInput."""
     fields = read(path)
-    fields.refuse_unknown(
-        ("name", "source", "canvas_tokens", "context_tokens", "cache_gib", "bytes_per_token")
-        + ("points",)
-    )
+    fields.refuse_unknown(_FIELDS)
     try:
         times = PassTimes(_points(fields))
     except BadInput as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -46,15 +47,12 @@ def plot_queues(title: str, runs: Sequence[Figures], picture: Path) -> None:
 def plot_service(title: str, service: Service, picture: Path) -> None:
     """Work done for each share over time: where both want more, the lines are as steep."""
     figure, (axes,) = _figure(title, 1, (7, 4.5))
-    last = max(bucket for buckets in service.buckets.values() for bucket in buckets)
-    times = [service.bucket_s * number for number in range(last + 2)]
-    for color, (share, buckets) in zip(
-        _colors(len(service.buckets)), service.buckets.items(), strict=True
-    ):
-        done = [0.0]
-        for bucket in range(last + 1):
-            done.append(done[-1] + buckets.get(bucket, 0.0))
-        axes.plot(times, done, color=color, label=share)
+    last = max(interval for course in service.course.values() for interval in course)
+    times = [service.interval_s * number for number in range(last + 2)]
+    shares = sorted(service.course)
+    for color, share in zip(_colors(len(shares)), shares, strict=True):
+        work = [service.course[share][interval] for interval in range(last + 1)]
+        axes.plot(times, [0, *accumulate(work)], color=color, label=share)
     index = service.fairness()
     if index is not None:
         axes.set_title(f"Jain's index while several are backlogged: {index:.3f}", fontsize=9)

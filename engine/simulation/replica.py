@@ -55,16 +55,16 @@ class Replica:
     """An engine. `begin` and `end` of passes take turns."""
 
     def __init__(
-        self, machine: Machine, capacity: Capacity, service: Service, *, overhead_s: float
+        self, machine: Machine, capacity: Capacity, *, overhead_s: float, interval_s: float
     ) -> None:
-        self.machine, self.service, self.overhead_s = machine, service, overhead_s
+        self.machine, self.overhead_s = machine, overhead_s
         self.scheduler = Scheduler(
             Pages(capacity.pages),
             max_running=capacity.max_num_seqs,
             prefill_tokens=capacity.prefill_tokens,
             canvas_tokens=machine.canvas_tokens,
         )
-        self.work = Work()
+        self.work, self.service = Work(), Service(interval_s)
         self.began_s = 0.0
         self._arrived: list[tuple[Request, list[int]]] = []
         self._visits: dict[int, Visit] = {}

@@ -12,10 +12,10 @@ from palimpsest.engine.simulation.load import Load, Request
 from palimpsest.engine.simulation.machine import Machine
 from palimpsest.engine.simulation.replica import Replica, Visit
 from palimpsest.engine.simulation.routing import POLICIES, Unfinished
-from palimpsest.engine.simulation.service import Service
+from palimpsest.engine.simulation.service import Service, total
 
-INTERVALS = 100
-"""Of the time in which requests arrive, for the course of the service."""
+INTERVALS = 20
+"""Of the time in which requests arrive, to count service in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def simulate(plan: Plan, report: Callable[[int], None] = lambda ended: None) -> 
         plan=plan,
         visits=simulation.visits,
         replicas=simulation.replicas,
-        service=simulation.service,
+        service=total(replica.service for replica in simulation.replicas),
         seconds=simulation.now - first_s,
     )
 
@@ -76,9 +76,9 @@ class _Simulation:
             prefill_tokens=plan.prefill_tokens,
             cache_gib=plan.cache_gib,
         )
-        self.service = Service(plan.requests / plan.rate / INTERVALS)
+        interval_s = plan.requests / plan.rate / INTERVALS
         self.replicas = [
-            Replica(machine, capacity, self.service, overhead_s=plan.overhead_s)
+            Replica(machine, capacity, overhead_s=plan.overhead_s, interval_s=interval_s)
             for _ in range(plan.replicas)
         ]
         self.visits: list[Visit] = []
@@ -107,6 +107,8 @@ class _Simulation:
             else:
                 self._wake(*heapq.heappop(self._wakes))
                 report(len(self.visits))
+        for replica in self.replicas:
+            replica.service.close()
         return first_s
 
     def _arrive(self, request: Request) -> None:

@@ -26,7 +26,8 @@ _KIND_COLUMNS = ("requests/s", "class", "ended", "queue", "first draft", "first 
 _NOTES = (
     "output: tokens of the answers; effective: tokens of their canvases; busy: time in a pass; "
     "read again: tokens that had lost their pages; fairness: Jain's index over the shares, of what "
-    "each got against its fair part while several had requests waiting",
+    "each got over its fair part, in those intervals (a twentieth of the arrivals) in which several had requests "
+    "waiting all the time",
     "p50 / p90 / p99 from the arrival of a request, in seconds",
 )
 _NOTHING = "-"

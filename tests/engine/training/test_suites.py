@@ -7,7 +7,7 @@ from pathlib import Path
 
 from palimpsest.engine.training.items import held_out_items
 from palimpsest.engine.training.skills import SKILLS
-from palimpsest.engine.training.suites import SEED, write
+from palimpsest.engine.training.suites import DEFAULT_ITEMS, SEED, write
 from palimpsest.evaluation import suite
 
 
@@ -28,6 +28,13 @@ def test_a_suite_has_the_held_out_questions_and_is_read_by_the_evaluation(tmp_pa
         else:
             assert question.expected[0]["name"] == item.call.name
             assert question.expected[0]["arguments"] == item.call.arguments
+
+
+def test_the_bundled_suites_are_what_the_command_writes(tmp_path: Path) -> None:
+    write(tmp_path, list(SKILLS), count=DEFAULT_ITEMS)
+    committed = {path.name: path.read_text() for path in suite.BUNDLED_FOLDER.iterdir()}
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == committed
 
 
 def test_a_plain_question_is_a_short_line(tmp_path: Path) -> None:
