@@ -23,6 +23,7 @@ from palimpsest.engine.scheduler import Scheduler, Turn
 from palimpsest.engine.segments import run_segments
 from palimpsest.engine.sequence import Limits, Pass, Sequence
 from palimpsest.engine.shapes import Hidden
+from palimpsest.engine.threads import Threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +42,15 @@ class LoadedModel:
 
 
 class Engine:
-    """Runs requests of one model. `noise` replaces the counter-based one, to replay draws."""
+    """Runs requests of one model. `noise` replaces the counter-based one, to replay draws; without
+    `threads` a pass gets as many as torch has been told.
+    """
 
-    def __init__(self, model: LoadedModel, *, noise: Noise | None = None) -> None:
+    def __init__(
+        self, model: LoadedModel, *, noise: Noise | None = None, threads: Threads | None = None
+    ) -> None:
         config, capacity, limits = model.network.config, model.capacity, model.limits
-        self.model = model
+        self.model, self.threads = model, threads
         self.noise = noise or CounterNoise(
             length=limits.canvas_length,
             vocabulary_size=config.vocabulary_size,
@@ -126,6 +131,9 @@ class Engine:
         for turn in turns:
             sequence, cache = self.sequences[turn.job.request_id], self.cache.of(turn.job.table)
             segments += sequence.segments(turn, cache, self.model.device)
+        if self.threads is not None:
+            rows = sum(len(segment.token_ids) for segment in segments)
+            torch.set_num_threads(self.threads.of(rows))
         hidden = run_segments(self.model.network, segments)
         canvases = [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
         return torch.cat(canvases) if canvases else None

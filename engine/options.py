@@ -44,7 +44,7 @@ class EngineOptions:
     dtype: str = "auto"
     """Of the weights: one of DTYPES."""
     threads: int | None = None
-    """CPU threads of the engine; unset, all cores, or one for a network below 100 M parameters."""
+    """CPU threads of a pass; unset, all cores, but one for few rows of a small network."""
 
     def __post_init__(self) -> None:
         if not self.model:

@@ -13,8 +13,6 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-import torch
-
 from palimpsest.engine.channel import Channel, ChannelClosed
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError
@@ -30,12 +28,11 @@ from palimpsest.engine.messages import (
     Submit,
 )
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.threads import Threads, threads_for
 
 _log = logging.getLogger(__name__)
 _PROGRESS_STEPS = 100
 _WARM_UP_ID = -1
-_SMALL_NETWORK = 100_000_000
-"""Parameters below which a second thread costs more in waiting than it brings."""
 
 
 def main() -> None:
@@ -59,18 +56,16 @@ def serve(channel: Channel) -> None:
     except CheckpointError as problem:
         channel.send((LoadFailed(message=str(problem)),))
         return
-    torch.set_num_threads(options.threads or _threads(info))
-    engine = Engine(model)
+    engine = Engine(model, threads=_threads(options, info))
     _warm_up(engine, info)
     channel.send((Ready(model=info),))
     _loop(engine, channel, cast(list[Command], rest))
 
 
-def _threads(info: ModelInfo) -> int:
-    """As many as there are cores, but one where operations are too small to be worth sharing."""
-    if info.parameter_count < _SMALL_NETWORK:
-        return 1
-    return len(os.sched_getaffinity(0))
+def _threads(options: EngineOptions, info: ModelInfo) -> Threads:
+    if options.threads is not None:
+        return Threads(most=options.threads)
+    return threads_for(info.parameter_count, cores=len(os.sched_getaffinity(0)))
 
 
 def _loop(engine: Engine, channel: Channel, commands: list[Command]) -> None:

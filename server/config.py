@@ -191,7 +191,7 @@ _MODEL_FLAGS: Mapping[str, dict[str, Any]] = {
     "--threads": {
         "type": int,
         "metavar": "N",
-        "help": "CPU threads of the engine (default: all cores; 1 for a small model)",
+        "help": "CPU threads of a pass (default: all cores; fewer for few rows of a small model)",
     },
     "--default-chat-template-kwargs": {
         "type": _json_object,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from typing import cast
 from palimpsest.engine.api import AsyncChannel, Command, EngineOptions, Frame, Stop
 
 WORKER = (sys.executable, "-m", "palimpsest.engine.worker")
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that spin while they wait take the cores from this process, and a step a hundred times as
+long."""
 _STDERR = 2
 
 
@@ -36,6 +40,7 @@ class EngineProcess:
                 str(theirs.fileno()),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
+                env={**ENVIRONMENT, **os.environ},
                 # The server's own standard output carries `--ready-json`.
                 stdout=_STDERR,
                 # Ctrl-C in the terminal is for the server, which then drains.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+import torch
 from pairs import Pair
 from replay import answer, random_prompt, run, submit
 
@@ -14,6 +15,7 @@ from palimpsest.engine.engine import Engine, LoadedModel
 from palimpsest.engine.messages import Committed, Encoded, Event, Sampling, Submit
 from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.sequence import Limits
+from palimpsest.engine.threads import Threads
 from palimpsest.engine.training.batches import ExampleSource
 from palimpsest.engine.training.skills import SKILLS
 
@@ -76,6 +78,19 @@ def test_an_answer_is_the_same_whenever_the_others_come_and_go(
     for number in range(12):
         events += engine.step([question(number)])
     events += run(engine, [])
+    for number in range(12):
+        assert of(events, number) == expected[number], number
+
+
+def test_an_answer_is_the_same_on_any_number_of_threads(
+    model: LoadedModel, expected: dict[int, list[int]]
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        engine = Engine(model, threads=Threads(most=2))
+        events = run(engine, [question(number) for number in range(12)])
+    finally:
+        torch.set_num_threads(before)
     for number in range(12):
         assert of(events, number) == expected[number], number
 
