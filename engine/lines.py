@@ -73,6 +73,11 @@ class FairLines(Generic[T]):
         self._lines[key].running -= 1
         self._lines[key].waiting.appendleft(one)
 
+    def requeue(self, key: LineKey, one: T) -> None:
+        """One that ran goes to the end of its line."""
+        self._lines[key].running -= 1
+        self._lines[key].waiting.append(one)
+
     def charge(self, key: LineKey, work: float) -> None:
         """Work was done for one that runs."""
         line = self._lines[key]

@@ -5,6 +5,7 @@ keys and values yet, a step of its canvas if no more than that chunk is missing,
 commit and the first step of the next canvas share a pass. What a pass may hold is bounded: one
 canvas and one commit of each of `max_running` requests, and `prefill_tokens` tokens of prompts,
 shared out evenly, so that no prompt slows the canvases down by more, nor holds back a shorter one.
+Nobody keeps a place while others wait for longer than CANVASES_OF_A_TURN.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from palimpsest.engine.lines import FairLines, LineKey
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, chain_keys
+
+CANVASES_OF_A_TURN = 8
+"""After so many canvases a request makes room for one that waits; its pages stay in the cache."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -30,17 +34,25 @@ class Job:
     """Of the complete pages of `tokens`."""
     committing: bool = False
     """Whether the tokens without keys and values are a canvas just denoised."""
+    canvases: int = 0
+    """Denoised since it was admitted."""
 
     @property
     def pending(self) -> int:
         """Tokens without keys and values."""
         return len(self.tokens) - self.table.stored
 
+    @property
+    def turn_is_over(self) -> bool:
+        """Whether it is at the end of a canvas and has had as many as a turn has."""
+        return self.committing and self.canvases >= CANVASES_OF_A_TURN
+
     def append(self, canvas: Sequence[int]) -> None:
         """A canvas is final and another one follows: it has to be committed."""
         self.tokens += canvas
         self.keys = chain_keys(self.tokens, self.keys)
         self.committing = True
+        self.canvases += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,7 @@ class Scheduler:
 
     def plan(self) -> list[Turn]:
         """The next pass. Pages for it are taken; `settle` each turn once it ran."""
+        self._rotate()
         self._admit()
         chunks = self._chunks()
         turns = []
@@ -120,6 +133,16 @@ class Scheduler:
             job.table.advance(turn.encode, job.keys)
             job.committing = False
         self.lines.charge(job.line, turn.encode + self._canvas_tokens * turn.denoise)
+
+    def _rotate(self) -> None:
+        """Those whose turn is over make room, at the end of a canvas, for as many as wait."""
+        wanted = len(self.lines) - (self._max_running - len(self.running))
+        over = [
+            job for job in self.running if job.committing and job.canvases >= CANVASES_OF_A_TURN
+        ]
+        for job in over[: max(0, wanted)]:
+            self._stop(job)
+            self.lines.requeue(job.line, job)
 
     def _admit(self) -> None:
         while len(self.running) < self._max_running and (entry := self.lines.next()):
@@ -167,8 +190,11 @@ class Scheduler:
 
     def _preempt(self, job: Job) -> None:
         """Its pages go, its canvas stays: it encodes all its tokens again when it is back."""
-        self.running.remove(job)
-        job.table.release()
-        job.committing = False
+        self._stop(job)
         self.lines.put_back(job.line, job)
         self.preempted += 1
+
+    def _stop(self, job: Job) -> None:
+        self.running.remove(job)
+        job.table.release()
+        job.committing, job.canvases = False, 0

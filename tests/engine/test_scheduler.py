@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages
-from palimpsest.engine.scheduler import Job, Scheduler, Turn
+from palimpsest.engine.scheduler import CANVASES_OF_A_TURN, Job, Scheduler, Turn
 
 C = 64
 TRACES = int(os.environ.get("PALIMPSEST_TRACES", "300"))
@@ -135,6 +135,38 @@ def test_the_youngest_gives_its_pages_to_the_oldest_and_comes_back() -> None:
     assert (turn.job, turn.start, turn.encode) == (young, 2 * PAGE_TOKENS, 1)
 
 
+def test_a_long_answer_makes_room_at_the_end_of_a_canvas_for_one_that_waits() -> None:
+    line = scheduler(max_running=1)
+    long, short = add(line, 1, 10), add(line, 2, 5)
+    for canvas in range(CANVASES_OF_A_TURN):
+        assert [turn.job for turn in run(line)] == [long], canvas
+        long.append(range(C))
+    assert [turn.job for turn in run(line)] == [short]
+    line.remove(2)
+    (turn,) = run(line)
+    # its complete pages were still in the cache
+    assert (turn.job, turn.start) == (long, (10 + 7 * C) // PAGE_TOKENS * PAGE_TOKENS)
+
+
+def test_a_long_answer_keeps_its_place_while_nobody_waits() -> None:
+    line = scheduler(max_running=1, pages=60)
+    job = add(line, 1, 10)
+    for _ in range(2 * CANVASES_OF_A_TURN):
+        assert [turn.job for turn in run(line)] == [job]
+        job.append(range(C))
+
+
+def test_no_more_make_room_than_wait() -> None:
+    line = scheduler(max_running=3)
+    jobs = [add(line, i, 10) for i in range(3)]
+    for _ in range(CANVASES_OF_A_TURN):
+        run(line)
+        for job in jobs:
+            job.append(range(C))
+    late = add(line, 9, 10)
+    assert [turn.job for turn in run(line)] == [*jobs[1:], late]
+
+
 def test_a_prompt_known_from_another_request_is_not_read_again() -> None:
     line = scheduler(prefill_tokens=1000)
     line.add(1, list(range(200)), share="", priority=0)
@@ -176,7 +208,7 @@ class Trace:
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.pages = random.randint(9, 30)
+        self.pages = random.randint(18, 40)
         self.max_running = random.randint(1, 6)
         self.budget = random.choice((1, 16, 64, 200))
         self.line = scheduler(
@@ -193,7 +225,7 @@ class Trace:
         prompt = [self.random.randint(0, 1)] * self.random.randint(1, 5 * PAGE_TOKENS)
         share, priority = self.random.choice("ab"), self.random.randint(-1, 1)
         job = self.line.add(request_id, prompt, share=share, priority=priority)
-        canvases, steps = self.random.randint(1, 3), self.random.randint(1, 4)
+        canvases, steps = self.random.choice((1, 2, 3, 12)), self.random.randint(1, 4)
         self.clients[request_id] = Client(job, canvases, steps, prompt)
 
     def leave(self, request_id: int) -> None:
