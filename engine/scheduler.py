@@ -137,9 +137,7 @@ class Scheduler:
     def _rotate(self) -> None:
         """Those whose turn is over make room, at the end of a canvas, for as many as wait."""
         wanted = len(self.lines) - (self._max_running - len(self.running))
-        over = [
-            job for job in self.running if job.committing and job.canvases >= CANVASES_OF_A_TURN
-        ]
+        over = [job for job in self.running if job.turn_is_over]
         for job in over[: max(0, wanted)]:
             self._stop(job)
             self.lines.requeue(job.line, job)

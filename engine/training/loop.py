@@ -20,9 +20,10 @@ import torch
 import torch.distributed as distributed
 from torch import nn
 
-from palimpsest.engine.config import ModelConfig
+from palimpsest.engine.config import ModelConfig, read_config
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.training.batches import ExampleSource, Mixture
+from palimpsest.engine.training.grow import grown
 from palimpsest.engine.training.objective import Loss, loss_of
 from palimpsest.engine.training.probe import Probe
 from palimpsest.engine.training.recipe import Recipe
@@ -70,9 +71,13 @@ class Trainer:
         self.step = 0
 
     def start_from(self, folder: Path) -> None:
-        """Begins with the weights of a checkpoint. Raises CheckpointError if they do not fit."""
-        weights = load_model(folder, self.config, dtype=torch.float32, device=self.device)
-        self.model.load_state_dict(weights.state_dict())
+        """Begins with the weights of a checkpoint, which may have fewer layers.
+
+        Raises CheckpointError if it cannot be read, ValueError if a layer finds no place.
+        """
+        config = read_config(folder)
+        small = load_model(folder, config, dtype=torch.float32, device=self.device)
+        self.model.load_state_dict(grown(small, self.model))
 
     def run(self, folder: Path, watcher: Watcher, *, save_every: int) -> None:
         """Trains to the recipe's last step, saving to and resuming from `folder`."""

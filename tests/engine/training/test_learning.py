@@ -25,6 +25,7 @@ from palimpsest.engine.training.batches import (
     collate,
 )
 from palimpsest.engine.training.export import export
+from palimpsest.engine.training.grow import grown
 from palimpsest.engine.training.log import RunLog
 from palimpsest.engine.training.loop import Trainer, initialise
 from palimpsest.engine.training.objective import loss_of
@@ -157,6 +158,33 @@ def test_a_run_can_begin_with_the_weights_of_a_checkpoint(
 
     for name, tensor in loaded.state_dict().items():
         assert torch.equal(tensor, trainer.model.state_dict()[name]), name
+
+
+@torch.no_grad()
+def test_a_checkpoint_with_fewer_layers_is_grown_to_the_same_function(
+    config: ModelConfig, network: DiffusionGemma
+) -> None:
+    sliding, *_, full = config.layers
+    kinds = (*config.layers[:2], full, *config.layers[2:], sliding, full)
+    deeper = replace(config, layers=tuple(replace(k, index=i) for i, k in enumerate(kinds)))
+    large = DiffusionGemma(deeper)
+    initialise(large)
+    for layer in network.layers:
+        layer.get_buffer("layer_scalar").fill_(0.7)
+    large.load_state_dict(grown(network, large))
+    (example,) = _examples(config, 1)
+
+    assert len(large.layers) == len(network.layers) + 3
+    for small, same in zip(_served(network, example), _served(large, example), strict=True):
+        torch.testing.assert_close(same, small, rtol=0, atol=1e-5)
+
+
+def test_a_layer_without_a_place_in_the_larger_network_is_refused(
+    config: ModelConfig, network: DiffusionGemma
+) -> None:
+    shallow = DiffusionGemma(replace(config, layers=config.layers[1:]))
+    with pytest.raises(ValueError, match="layer 3 of the smaller network finds no place"):
+        grown(network, shallow)
 
 
 def test_a_run_leaves_losses_accuracies_and_a_picture_of_them(
