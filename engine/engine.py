@@ -25,6 +25,9 @@ from palimpsest.engine.sequence import Limits, Pass, Sequence
 from palimpsest.engine.shapes import Hidden
 from palimpsest.engine.threads import Threads
 
+EXPERT_ROW_MULTIPLE = 4
+"""So that a request's bits do not depend on how many rows of others go to its experts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
@@ -134,7 +137,7 @@ class Engine:
         if self.threads is not None:
             rows = sum(len(segment.token_ids) for segment in segments)
             torch.set_num_threads(self.threads.of(rows))
-        hidden = run_segments(self.model.network, segments)
+        hidden = run_segments(self.model.network, segments, expert_row_multiple=EXPERT_ROW_MULTIPLE)
         canvases = [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
         return torch.cat(canvases) if canvases else None
 

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from palimpsest.engine.config import LayerConfig, ModelConfig
-from palimpsest.engine.shapes import Hidden, Rotation, RowMask
+from palimpsest.engine.shapes import Hidden, Rotation
 from palimpsest.kernels.experts import mixture_of_experts
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.rope import rotate
 from palimpsest.kernels.routing import route
 
 if TYPE_CHECKING:
-    from palimpsest.engine.model import Attend
+    from palimpsest.engine.model import Attend, Rows
 
 
 class Norm(nn.Module):
@@ -139,18 +139,18 @@ class Layer(nn.Module):
         self.encoder_layer_scalar = nn.Buffer(torch.ones(1))
 
     def forward(
-        self, x: Hidden, *, cosine: Rotation, sine: Rotation, on_canvas: RowMask, attend: Attend
+        self, x: Hidden, rows: Rows, *, cosine: Rotation, sine: Rotation, attend: Attend
     ) -> Hidden:
         attended = self.self_attn(self.input_layernorm(x), cosine=cosine, sine=sine, attend=attend)
         x = x + self.post_attention_layernorm(attended)
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
-        mixed = self.post_feedforward_layernorm_2(self._mix(x))
+        mixed = self.post_feedforward_layernorm_2(self._mix(x, rows.expert_row_multiple))
         x = x + self.post_feedforward_layernorm(dense + mixed)
         # the scalar multiplies the whole stream, after the residual was added
-        scalar = torch.where(on_canvas, self.layer_scalar, self.encoder_layer_scalar)
+        scalar = torch.where(rows.on_canvas, self.layer_scalar, self.encoder_layer_scalar)
         return x * scalar.to(x.dtype)[:, None]
 
-    def _mix(self, residual: Hidden) -> Hidden:
+    def _mix(self, residual: Hidden, row_multiple: int) -> Hidden:
         weights, experts, _ = self.router(residual)
         return mixture_of_experts(
             self.pre_feedforward_layernorm_2(residual),
@@ -158,4 +158,5 @@ class Layer(nn.Module):
             experts=experts,
             gate_up=self.experts.gate_up_proj,
             down=self.experts.down_proj,
+            row_multiple=row_multiple,
         )

@@ -50,6 +50,8 @@ class Rows:
     """True for rows that are being denoised, False for causal ones."""
     soft_embedding: SoftEmbedding | None
     """Self-conditioning of the canvas rows in their order, scaled; zeros or None mean none yet."""
+    expert_row_multiple: int = 1
+    """See `mixture_of_experts`; 1 rounds as the reference does."""
 
 
 class DiffusionGemma(nn.Module):
@@ -69,7 +71,7 @@ class DiffusionGemma(nn.Module):
         angles = {rope: self._rotation(rope, rows, x.dtype) for rope in self._rope_kinds()}
         for kind, layer in zip(self.config.layers, self.layers, strict=True):
             cosine, sine = angles[kind.rope, kind.head_dim]
-            x = layer(x, cosine=cosine, sine=sine, on_canvas=rows.on_canvas, attend=attend)
+            x = layer(x, rows, cosine=cosine, sine=sine, attend=attend)
         return self.norm(x)
 
     def logits(self, hidden: Hidden) -> Logits:

@@ -36,7 +36,9 @@ class Segment:
         return self.start + len(self.token_ids)
 
 
-def run_segments(model: DiffusionGemma, segments: list[Segment]) -> list[Hidden]:
+def run_segments(
+    model: DiffusionGemma, segments: list[Segment], *, expert_row_multiple: int = 1
+) -> list[Hidden]:
     """Final hidden states of each segment, after one pass over all of them."""
     lengths = [len(segment.token_ids) for segment in segments]
     device = segments[0].token_ids.device
@@ -46,6 +48,7 @@ def run_segments(model: DiffusionGemma, segments: list[Segment]) -> list[Hidden]
         positions=torch.cat([torch.arange(s.start, s.end, device=device) for s in segments]),
         on_canvas=canvas.repeat_interleave(torch.tensor(lengths, device=device)),
         soft_embedding=_soft_embeddings(model, segments),
+        expert_row_multiple=expert_row_multiple,
     )
     return list(model(rows, SegmentAttention(segments)).split(lengths))
 

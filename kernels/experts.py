@@ -2,9 +2,7 @@
 
 Rows are sorted by expert, each expert runs one GEMM over its slice, and the K results of a row are
 summed in fp32 in the order of `experts` (best first), so the order of a row's sum does not depend
-on its neighbours' routing. Slices are filled up to a multiple of rows: matrix libraries take
-another path, with other rounding, for one to three rows, and compile anew for every size.
-6 · T · K · H · I FLOPs; reads each hit expert's 3 · H · I weights once.
+on its neighbours' routing. 6 · T · K · H · I FLOPs; reads each hit expert's 3 · H · I weights once.
 """
 
 from __future__ import annotations
@@ -20,15 +18,25 @@ Down = Float[Tensor, "E H I"]
 
 
 def mixture_of_experts(
-    x: Hidden, *, weights: ExpertWeights, experts: ExpertIds, gate_up: GateUp, down: Down
+    x: Hidden,
+    *,
+    weights: ExpertWeights,
+    experts: ExpertIds,
+    gate_up: GateUp,
+    down: Down,
+    row_multiple: int = 1,
 ) -> Hidden:
-    """Runs each row of `x` [T, H] through its K experts and returns the weighted sum [T, H]."""
+    """Runs each row of `x` [T, H] through its K experts and returns the weighted sum [T, H].
+
+    Slices are filled up to a multiple of `row_multiple` rows. Matrix libraries take another path,
+    with other rounding, for one to three rows: from 4 on, a row's bits do not depend on how many
+    others go to the same expert. And they compile anew for every size.
+    """
     rows, per_row = experts.shape
     flat = experts.reshape(-1)
     order = flat.argsort(stable=True)
     counts = torch.bincount(flat, minlength=gate_up.shape[0])
-    multiple = _slice_multiple(len(flat) // len(counts))
-    filling = -counts % multiple
+    filling = -counts % row_multiple
     # where each of the sorted rows goes once the slices before it are filled up
     places = torch.arange(len(order), device=x.device) + (filling.cumsum(0) - filling)[flat[order]]
     sizes = (counts + filling).tolist()
@@ -40,11 +48,6 @@ def mixture_of_experts(
     of_rows = torch.empty_like(order).index_put((order,), places)
     contributions = outputs[of_rows].view(rows, per_row, -1).float() * weights[..., None]
     return contributions.sum(dim=1).to(x.dtype)
-
-
-def _slice_multiple(mean_rows: int) -> int:
-    """The largest power of two from 4 to 64 that fills slices up by an eighth on average."""
-    return 1 << min(6, max(2, mean_rows.bit_length() - 3))
 
 
 def _expert(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_on
 STEPPED_SHARES = (0.5, 0.25)
 """Of the examples: those that are taken one step further, and of these on to a second one."""
 BALANCE_WEIGHT = 0.01
+EXPERT_ROW_MULTIPLE = 64
+"""Few sizes of matrices, which the library compiles one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ def _predict(model: DiffusionGemma, batch: Batch, state: NoisyCanvases) -> Tenso
         positions=batch.positions,
         on_canvas=batch.on_canvas,
         soft_embedding=state.soft_embedding.flatten(0, 1),
+        expert_row_multiple=EXPERT_ROW_MULTIPLE,
     )
     hidden = model(rows, BatchAttention(batch, model.config))
     return model.logits(hidden[batch.on_canvas]).view(*state.token_ids.shape, -1)

@@ -186,8 +186,9 @@ def test_whole_layers_are_the_references(observed: Observed, index: int, mode: s
     call = observed.call(mode, f"layers.{index}")
     hidden = call.inputs[0]
     layer = observed.pair.model.network.layers[index]
-    on_canvas = torch.full((len(hidden),), mode == "canvas")
-    output = layer(hidden, on_canvas=on_canvas, **attending(observed, mode, index))
+    # of the rows a layer reads what they are for, not what they are
+    rows = rows_of(torch.zeros(len(hidden), dtype=torch.int64), canvas=mode == "canvas", soft=None)
+    output = layer(hidden, rows, **attending(observed, mode, index))
     same(output, call.output)
 
 

@@ -22,13 +22,14 @@ class Case:
     gate_up: Tensor
     down: Tensor
 
-    def run(self, rows: slice | Tensor = slice(None)) -> Tensor:
+    def run(self, rows: slice | Tensor = slice(None), *, row_multiple: int = 1) -> Tensor:
         return mixture_of_experts(
             self.x[rows],
             weights=self.weights[rows],
             experts=self.experts[rows],
             gate_up=self.gate_up,
             down=self.down,
+            row_multiple=row_multiple,
         )
 
 
@@ -87,6 +88,20 @@ def test_a_row_alone_is_the_row_in_company() -> None:
     alone = torch.cat([case.run(slice(i, i + 1)) for i in range(33)])
     # not bit for bit: a GEMM of one row may sum in another order than one of many
     torch.testing.assert_close(alone, together, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("row_multiple", [4, 64])
+def test_filled_slices_give_what_others_give(row_multiple: int) -> None:
+    case = make(33)
+    filled = case.run(row_multiple=row_multiple)
+    torch.testing.assert_close(filled, case.run(), rtol=0, atol=TOLERANCE)
+
+
+def test_with_filled_slices_a_rows_bits_do_not_depend_on_its_company() -> None:
+    case = make(33)
+    together = case.run(row_multiple=4)
+    for count in (1, 2, 5, 32):
+        assert torch.equal(case.run(slice(0, count), row_multiple=4), together[:count]), count
 
 
 def test_shuffling_the_rows_shuffles_the_result() -> None:
