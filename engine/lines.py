@@ -2,9 +2,9 @@
 proportion.
 
 Each line has a clock that runs by the work done for it, over its weight; the line furthest behind
-comes first (weighted fair queueing, Demers, Keshav, Shenker 1989). A line that was empty starts
-where those at work are, so nobody saves up time. Every waiting line's clock stands still, so each
-is served in the end, whatever comes in elsewhere.
+comes first (start-time fair queueing, Goyal, Vin, Cheng 1996). A line that had nobody waiting
+begins where the last one taken stood, so nobody saves up time. Clocks of lines that only wait stand
+still, so each is served in the end, whatever comes in elsewhere.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class FairLines(Generic[T]):
 
     def __init__(self) -> None:
         self._lines: dict[LineKey, _Line[T]] = {}
+        self._now = 0.0
+        """The latest clock of a line that one was taken from."""
 
     def __len__(self) -> int:
         """How many wait."""
@@ -49,24 +51,25 @@ class FairLines(Generic[T]):
 
     def add(self, key: LineKey, one: T) -> None:
         """Puts a new one at the end of its line."""
-        if key not in self._lines:
-            clocks = [line.clock for line in self._lines.values()]
-            weight = PRIORITY_FACTOR ** key[1]
-            self._lines[key] = _Line(weight, min(clocks, default=0.0))
-        self._lines[key].waiting.append(one)
+        line = self._lines.setdefault(key, _Line(PRIORITY_FACTOR ** key[1], self._now))
+        if not line.waiting:
+            line.clock = max(line.clock, self._now)
+        line.waiting.append(one)
 
     def next(self) -> tuple[LineKey, T] | None:
-        """Whose turn it is, without taking it; of lines equally far behind the oldest."""
-        waiting = [(line.clock, key) for key, line in self._lines.items() if line.waiting]
+        """Whose turn it is, without taking it; of equals the line that runs fewest."""
+        waiting = [key for key, line in self._lines.items() if line.waiting]
         if not waiting:
             return None
-        key = min(waiting, key=lambda entry: entry[0])[1]
+        key = min(waiting, key=lambda key: (self._lines[key].clock, self._lines[key].running))
         return key, self._lines[key].waiting[0]
 
     def take(self, key: LineKey) -> T:
         """Removes the first of a line to run it."""
-        self._lines[key].running += 1
-        return self._lines[key].waiting.popleft()
+        line = self._lines[key]
+        self._now = max(self._now, line.clock)
+        line.running += 1
+        return line.waiting.popleft()
 
     def put_back(self, key: LineKey, one: T) -> None:
         """One that ran comes first in its line again."""

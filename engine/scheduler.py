@@ -3,22 +3,26 @@
 A pass holds, for every admitted request, what it needs next: a chunk of the tokens that have no
 keys and values yet, a step of its canvas if no more than that chunk is missing, or both. So a
 commit and the first step of the next canvas share a pass. What a pass may hold is bounded: one
-canvas and one commit of each of `max_running` requests, and `prefill_tokens` tokens of prompts,
-shared out evenly, so that no prompt slows the canvases down by more, nor holds back a shorter one.
-Nobody keeps a place while others wait for longer than CANVASES_OF_A_TURN.
+canvas and one commit of each of `max_running` requests, and `prefill_tokens` tokens of prompts, so
+that no prompt slows the canvases down by more. Half of those go to the shortest prompts, which so
+are not held back by long ones, and the rest to the oldest. Nobody keeps a place while others wait
+for longer than a turn.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palimpsest.engine.lines import FairLines, LineKey
 from palimpsest.engine.page_table import PageTable
-from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, chain_keys
+from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, Window, chain_keys
 
 CANVASES_OF_A_TURN = 8
-"""After so many canvases a request makes room for one that waits; its pages stay in the cache."""
+"""After so many canvases, and as many tokens as it had before them, a request makes room for one
+that waits. Its pages stay in the cache; if they do not, reading it again at most doubles its work.
+"""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -36,6 +40,8 @@ class Job:
     """Whether the tokens without keys and values are a canvas just denoised."""
     canvases: int = 0
     """Denoised since it was admitted."""
+    admitted_tokens: int = 0
+    """Tokens it had then."""
 
     @property
     def pending(self) -> int:
@@ -45,7 +51,9 @@ class Job:
     @property
     def turn_is_over(self) -> bool:
         """Whether it is at the end of a canvas and has had as many as a turn has."""
-        return self.committing and self.canvases >= CANVASES_OF_A_TURN
+        written = len(self.tokens) - self.admitted_tokens
+        enough = self.canvases >= CANVASES_OF_A_TURN and written >= self.admitted_tokens
+        return self.committing and enough
 
     def append(self, canvas: Sequence[int]) -> None:
         """A canvas is final and another one follows: it has to be committed."""
@@ -150,26 +158,37 @@ class Scheduler:
                 # whoever comes next has to wait: smaller ones must not starve it
                 job.table.release()
                 return
+            job.canvases, job.admitted_tokens = 0, len(job.tokens)
             self.running.append(self.lines.take(line))
 
     def _fits(self, job: Job) -> bool:
-        """Whether its prompt finds pages; of a group with a window it never holds all of them."""
+        """Whether its prompt finds pages beside what those that run have yet to take."""
+        needed = Counter(self._to_take(job))
+        for other in self.running:
+            needed.update(self._to_take(other))
+        return self.pages.fits(needed)
+
+    def _to_take(self, job: Job) -> dict[Window, int]:
+        """Pages for its tokens without keys; of a group with a window it never holds all."""
         needed = job.table.needed(job.pending)
         for window in needed:
             if window is not None:
                 at_once = window - 1 + max(self._prefill_tokens, self._canvas_tokens)
                 needed[window] = min(needed[window], -(-at_once // PAGE_TOKENS) + 1)
-        return self.pages.fits(needed)
+        return needed
 
     def _chunks(self) -> dict[int, int]:
-        """Tokens that each running job encodes: commits whole, prompts by an even share."""
-        chunks = {job.request_id: job.pending for job in self.running if job.committing}
+        """Tokens that each running job encodes: commits whole, prompts within the budget."""
+        chunks = {job.request_id: job.pending * job.committing for job in self.running}
         reading = [job for job in self.running if not job.committing]
         left = self._prefill_tokens
-        for place, job in enumerate(sorted(reading, key=lambda job: job.pending)):
-            share = -(-left // (len(reading) - place))
-            chunks[job.request_id] = min(job.pending, share)
-            left -= chunks[job.request_id]
+        shortest = sorted(reading, key=lambda job: job.pending)
+        for order, kept_back in ((shortest, left - left // 2), (reading, 0)):
+            for job in order:
+                missing = job.pending - chunks[job.request_id]
+                share = max(0, min(missing, left - kept_back))
+                chunks[job.request_id] += share
+                left -= share
         return chunks
 
     def _make_room(self, job: Job, tokens: int) -> bool:
@@ -195,4 +214,4 @@ class Scheduler:
     def _stop(self, job: Job) -> None:
         self.running.remove(job)
         job.table.release()
-        job.committing, job.canvases = False, 0
+        job.committing = False

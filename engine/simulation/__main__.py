@@ -33,15 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.out is not None:
             _make(args.out)
         runs, service = _run(plans)
+        document = {"about": _about(plans[0]), "runs": [record(run) for run in runs]}
+        _show(plans[0], runs, json.dumps(document) if args.json else None)
+        if args.out is not None:
+            _write(args.out, plans[-1], runs, service, json.dumps(document, indent=1) + "\n")
     except BadInput as problem:
         print(f"{flags.PROG}: {problem}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    document = {"about": _about(plans[0]), "runs": [record(run) for run in runs]}
-    _show(plans[0], runs, json.dumps(document) if args.json else None)
-    if args.out is not None:
-        _write(args.out, plans[-1], runs, service, json.dumps(document, indent=1) + "\n")
     return 0
 
 
@@ -63,19 +63,21 @@ def _plans(args: argparse.Namespace) -> list[Plan]:
             cache_gib=args.kv_cache_memory,
             overhead_s=args.overhead_ms / 1000,
         )
-        for rate in sorted(args.rate)
+        for rate in sorted(set(args.rate))
     ]
 
 
 def _run(plans: Sequence[Plan]) -> tuple[list[Figures], Service]:
     """Figures of all runs, and the service of the last."""
     runs: list[Figures] = []
+    services: list[Service] = []
     with Bar(sum(plan.requests for plan in plans)) as bar:
         for plan in plans:
             before = len(runs) * plan.requests
             run = simulate(plan, lambda ended, before=before: bar.update(before + ended))
             runs.append(figures(run))
-    return runs, run.service
+            services.append(run.service)
+    return runs, services[-1]
 
 
 def _show(plan: Plan, runs: Sequence[Figures], document: str | None) -> None:
@@ -91,7 +93,10 @@ def _show(plan: Plan, runs: Sequence[Figures], document: str | None) -> None:
 def _write(
     folder: Path, plan: Plan, runs: Sequence[Figures], service: Service, document: str
 ) -> None:
-    (folder / "run.json").write_text(document, encoding="utf-8", newline="\n")
+    try:
+        (folder / "run.json").write_text(document, encoding="utf-8", newline="\n")
+    except OSError as problem:
+        raise BadInput(f"--out: {folder} cannot be written to: {problem.strerror}") from None
     if importlib.util.find_spec("matplotlib") is None:
         hint = "matplotlib is missing: pip install 'palimpsest[eval]'"
         print(f"{flags.PROG}: no pictures, as {hint}", file=sys.stderr)

@@ -28,7 +28,7 @@ class Fields:
         """Raises BadInput for a field that is not `known`: a typo must not change a run."""
         for name in self.values:
             if name not in known:
-                raise self.refusal(name, f"unknown; there may be {', '.join(known)}")
+                raise self.refusal(name, f"is unknown; there may be {', '.join(known)}")
 
     def refusal(self, name: str, reason: str) -> BadInput:
         """What to raise about one field."""
@@ -41,10 +41,10 @@ class Fields:
         return self.values[name]
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A text that is not empty. Without a default the field has to be there."""
+        """A text with something in it. Without a default the field has to be there."""
         value = self.get(name) if default is None else self.values.get(name, default)
-        if not isinstance(value, str) or (not value and value != default):
-            raise self.refusal(name, f"{shown(value)} is not a text")
+        if not isinstance(value, str) or not value:
+            raise self.refusal(name, f"{shown(value)} is not a text of one character or more")
         return value
 
     def count(self, name: str, low: int, high: int, default: int | None = None) -> int:

@@ -31,7 +31,7 @@ _EXAMPLES = f"""\
 examples:
   {PROG}
   {PROG} --rate 1 2 3 4 5 6 --out runs/mixed
-  {PROG} --load flood --rate 30 --requests 3000 --out runs/flood
+  {PROG} --load flood --rate 10 20 --requests 2000 --out runs/flood
   {PROG} --replicas 1000 --kv-cache-memory 8 --rate 3000 --requests 50000
   {PROG} --replicas 8 --routing prefix-affinity --rate 30 --json
   {PROG} --machine card.json --load traffic.json --max-prefill-tokens 512
@@ -39,7 +39,7 @@ examples:
 --out writes run.json, rates.png (throughput and time to first draft), queues.png (classes) and,
 for two shares and more, service.png (work for each over time, at the last rate).
 
-exit codes: 0 done, 2 bad input."""
+exit codes: 0 done, 2 bad input, 130 Ctrl-C."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(
         prog=PROG,
         description=_ABOUT,
-        epilog=f"{files}\n{_EXAMPLES}",
+        epilog=f"{_EXAMPLES}\n\n{files}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_what(whole)
@@ -105,7 +105,11 @@ def _add_what(whole: argparse.ArgumentParser) -> None:
 
 def _add_engine(whole: argparse.ArgumentParser) -> None:
     whole.add_argument(
-        "--replicas", type=_count(MOST_REPLICAS), default=1, metavar="N", help="engines"
+        "--replicas",
+        type=_count(MOST_REPLICAS),
+        default=1,
+        metavar="N",
+        help="engines (default: 1)",
     )
     whole.add_argument(
         "--routing",

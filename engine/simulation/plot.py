@@ -45,18 +45,20 @@ def plot_queues(title: str, runs: Sequence[Figures], picture: Path) -> None:
 
 
 def plot_service(title: str, service: Service, picture: Path) -> None:
-    """Work done for each share over time: where both want more, the lines are as steep."""
+    """Work done for each share over time: where two want more, their lines are equally steep."""
     figure, (axes,) = _figure(title, 1, (7, 4.5))
     last = max(interval for course in service.course.values() for interval in course)
     times = [service.interval_s * number for number in range(last + 2)]
     shares = sorted(service.course)
     for color, share in zip(_colors(len(shares)), shares, strict=True):
         work = [service.course[share][interval] for interval in range(last + 1)]
-        axes.plot(times, [0, *accumulate(work)], color=color, label=share)
+        axes.plot(times, [done / 1e6 for done in (0, *accumulate(work))], color=color, label=share)
     index = service.fairness()
     if index is not None:
         axes.set_title(f"Jain's index while several are backlogged: {index:.3f}", fontsize=9)
-    axes.set(xlabel="seconds", ylabel="tokens run: prompts, commits, canvases", ylim=(0, None))
+    axes.set(
+        xlabel="seconds", ylabel="million tokens run: prompts, commits, canvases", ylim=(0, None)
+    )
     _finish(figure, (axes,), picture)
 
 
@@ -66,8 +68,11 @@ def _band(axes: Axes, runs: Sequence[Figures], name: str, figure: str, color: st
         (run.rate, getattr(kind, figure)) for run in runs for kind in run.kinds if kind.name == name
     ]
     rates = [rate for rate, _ in spreads]
-    axes.plot(rates, [one.p50 for _, one in spreads], "o-", color=color, label=f"{name}, p50")
-    axes.plot(rates, [one.p99 for _, one in spreads], "o--", color=color, label=f"{name}, p99")
+    for part, line in (("p50", "-"), ("p99", "--")):
+        seconds = [getattr(one, part) for _, one in spreads]
+        axes.plot(
+            rates, seconds, line, marker="o", markersize=4, color=color, label=f"{name}, {part}"
+        )
 
 
 def _names(runs: Sequence[Figures]) -> list[str]:
@@ -88,5 +93,5 @@ def _finish(figure: Figure, every: Sequence[Axes], picture: Path) -> None:
     for axes in every:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(colors=INK, labelsize=8)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, handlelength=3.5)
     figure.savefig(picture, dpi=DOTS_PER_INCH)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -12,6 +11,8 @@ from palimpsest.engine.pages import PAGE_TOKENS, chain_keys
 OVERLOADED = 1.25
 """Times the mean of unfinished requests from which on a prefix is no reason to go somewhere
 (consistent hashing with bounded loads, Mirrokni, Thorup, Zadimoghaddam 2018)."""
+FEW = 4
+"""Unfinished requests that are no reason to go elsewhere, as they share a pass at little cost."""
 
 
 class Unfinished:
@@ -61,12 +62,12 @@ def least_loaded(prompt: Sequence[int], unfinished: Unfinished) -> int:
 
 
 def prefix_affinity(prompt: Sequence[int], unfinished: Unfinished) -> int:
-    """The one that the first page stands for, unless it has more than its part of all requests."""
+    """The one that the first page stands for, unless that is overloaded."""
     keys = chain_keys(prompt[:PAGE_TOKENS])
     if not keys:
         return unfinished.least()
     engine = int.from_bytes(keys[0], "little") % len(unfinished.counts)
-    most = math.ceil(OVERLOADED * (unfinished.total + 1) / len(unfinished.counts))
+    most = max(FEW, OVERLOADED * unfinished.total / len(unfinished.counts))
     return engine if unfinished.counts[engine] < most else unfinished.least()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import TypeAlias
 
 from palimpsest.engine.simulation.fields import Fields, is_number, shown
 
@@ -17,24 +17,12 @@ _FORMS = (
 )
 
 
-class Size(Protocol):
-    """A count that differs from request to request."""
-
-    @property
-    def most(self) -> int:
-        """The largest count that can come."""
-        ...
-
-    def draw(self, random: Random) -> int:
-        """One count."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """Always the same."""
 
     most: int
+    """The largest count that can come, here as in the others."""
 
     def draw(self, random: Random) -> int:
         return self.most
@@ -63,6 +51,10 @@ class Lognormal:
     def draw(self, random: Random) -> int:
         count = round(self.median * math.exp(self.sigma * random.gauss(0.0, 1.0)))
         return min(max(count, 1), self.most)
+
+
+Size: TypeAlias = Fixed | Uniform | Lognormal
+"""A count that differs from request to request."""
 
 
 def size(fields: Fields, name: str, most: int = MOST) -> Size:

@@ -25,9 +25,8 @@ _RUN_COLUMNS = (
 _KIND_COLUMNS = ("requests/s", "class", "ended", "queue", "first draft", "first commit", "total")
 _NOTES = (
     "output: tokens of the answers; effective: tokens of their canvases; busy: time in a pass; "
-    "read again: tokens that had lost their pages; fairness: Jain's index over the shares, of what "
-    "each got over its fair part, in those intervals (a twentieth of the arrivals) in which several had requests "
-    "waiting all the time",
+    "read again: tokens that had lost their pages; fairness: Jain's index over the shares, while "
+    "several had requests waiting for a twentieth of the arrivals' time or longer",
     "p50 / p90 / p99 from the arrival of a request, in seconds",
 )
 _NOTHING = "-"

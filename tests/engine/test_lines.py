@@ -75,6 +75,27 @@ def test_a_newcomer_saves_up_no_time() -> None:
     assert served(lines, 20) == {ANN: 10, BOB: 10}
 
 
+def test_a_line_that_ran_without_waiting_saves_up_no_time_either() -> None:
+    lines = FairLines[str]()
+    lines.add(BOB, "b")
+    lines.take(BOB)
+    lines.add(ANN, "a")
+    served(lines, 500)
+    lines.add(BOB, "b")
+    assert served(lines, 20) == {ANN: 10, BOB: 10}
+
+
+def test_places_that_are_free_at_once_go_to_all_lines() -> None:
+    lines = FairLines[str]()
+    for key in (ANN, ANN, BOB, BOB):
+        lines.add(key, "one")
+    taken = []
+    while (entry := lines.next()) is not None:
+        taken.append(entry[0])
+        lines.take(entry[0])
+    assert taken == [ANN, BOB, ANN, BOB]
+
+
 def test_one_that_is_put_back_comes_first_again() -> None:
     lines = FairLines[str]()
     lines.add(ANN, "first")

@@ -86,6 +86,32 @@ def test_prompts_share_the_budget_and_a_short_one_is_not_held_back_by_a_long_one
     assert told(run(line)) == [(1, 0, 70, False), (2, 0, 30, True)]
 
 
+def test_the_oldest_prompt_gets_half_of_the_budget_whatever_shorter_ones_come() -> None:
+    line = scheduler(prefill_tokens=100, max_running=30)
+    add(line, 0, 300)
+    for i in range(1, 20):
+        add(line, i, 60)
+    assert run(line)[0].encode == 50
+    assert sum(turn.encode for turn in run(line)) == 100
+
+
+def test_prompts_alike_are_read_one_after_another() -> None:
+    line = scheduler(prefill_tokens=64, max_running=4)
+    for i in range(4):
+        add(line, i, 64)
+    drafts = [[t.job.request_id for t in run(line) if t.denoise] for _ in range(4)]
+    assert [len(ids) for ids in drafts] == [1, 2, 3, 4]
+
+
+def test_a_prompt_is_not_admitted_on_pages_that_others_have_yet_to_take() -> None:
+    line = scheduler(pages=12, prefill_tokens=64)
+    for i in range(3):
+        add(line, i, 5 * PAGE_TOKENS)
+    while line.running == [] or any(job.pending for job in line.running):
+        run(line)
+    assert line.preempted == 0
+
+
 def test_a_pass_reads_no_more_prompt_than_the_budget_whatever_comes() -> None:
     line = scheduler(prefill_tokens=7, max_running=20)
     for i in range(20):
@@ -146,6 +172,16 @@ def test_a_long_answer_makes_room_at_the_end_of_a_canvas_for_one_that_waits() ->
     (turn,) = run(line)
     # its complete pages were still in the cache
     assert (turn.job, turn.start) == (long, (10 + 7 * C) // PAGE_TOKENS * PAGE_TOKENS)
+
+
+def test_a_long_prompt_keeps_its_place_until_as_much_is_written_as_was_read() -> None:
+    line = scheduler(max_running=1, pages=60, prefill_tokens=1000)
+    long, _ = add(line, 1, 12 * C), add(line, 2, 5)
+    canvases = 0
+    while [turn.job for turn in run(line)] == [long]:
+        long.append(range(C))
+        canvases += 1
+    assert canvases == 12
 
 
 def test_a_long_answer_keeps_its_place_while_nobody_waits() -> None:

@@ -58,7 +58,7 @@ def kind(
     )
 
 
-def plan(*kinds: Kind, rate: float, requests: int, **rest: Any) -> Plan:
+def plan(*kinds: Kind, rate: float, requests: int, **rest: Any) -> Plan:  # noqa: ANN401
     """On a machine as above, with the rest as it comes or as it is said."""
     load = Load(name="test", kinds=kinds or (kind(),))
     whole = Plan(load=load, machine=machine(), rate=rate, requests=requests)

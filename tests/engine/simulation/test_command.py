@@ -15,11 +15,11 @@ QUICK = ["--requests", "20", "--rate", "4"]
 
 
 def test_it_prints_tables_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK, "2", "--replicas", "2"]) == 0
+    assert main([*QUICK, "2", "--load", "flood", "--replicas", "2"]) == 0
     out = capsys.readouterr().out
-    title = "load mixed, 20 requests, 2 engines, least-loaded of h200-fp8 (predicted, not measured)"
+    title = "load flood, 20 requests, 2 engines, least-loaded of h200-fp8 (predicted, not measured)"
     assert out.startswith(title)
-    for word in ("requests/s", "chat", "document", "p50 / p90 / p99"):
+    for word in ("requests/s", "steady", "flood", "p50 / p90 / p99"):
         assert word in out
 
 
@@ -38,7 +38,7 @@ def test_it_writes_the_run_and_its_pictures(
 ) -> None:
     pytest.importorskip("matplotlib")
     folder = tmp_path / "a" / "b"
-    assert main([*QUICK, "8", "--out", str(folder), "--json"]) == 0
+    assert main([*QUICK, "8", "--load", "flood", "--out", str(folder), "--json"]) == 0
     names = {"run.json", "rates.png", "queues.png", "service.png"}
     assert {path.name for path in folder.iterdir()} == names
     written = json.loads((folder / "run.json").read_text())

@@ -53,9 +53,9 @@ def test_every_request_ends_and_every_token_is_run_once_where_pages_are_plenty()
         ),
         kind("long", prompt=Uniform(900, 3_000), output=Fixed(40), prefix_tokens=100),
     )
-    run = simulate(plan(*kinds, rate=0.5, requests=150, max_num_seqs=5, prefill_tokens=128))
+    run = simulate(plan(*kinds, rate=0.5, requests=80, max_num_seqs=5, prefill_tokens=128))
     requests = [visit.request for visit in by_arrival(run)]
-    assert [request.request_id for request in requests] == list(range(150))
+    assert [request.request_id for request in requests] == list(range(80))
     work = run.replicas[0].work
     steps = sum(sum(request.steps) for request in requests)
     commits = sum(CANVAS * (len(request.steps) - 1) for request in requests)
@@ -85,34 +85,35 @@ def test_waiting_is_that_of_a_single_server_queue_with_constant_service() -> Non
     # One place, one pass a request: M/D/1. Lindley's recursion tells each request's wait, and
     # Pollaczek and Khinchine the mean.
     utilisation = 0.6
-    run = simulate(plan(rate=utilisation, requests=4_000, max_num_seqs=1))
+    run = simulate(plan(rate=utilisation, requests=2_000, max_num_seqs=1))
     waits = since_arrival(run, "started_s")
     arrivals = [visit.request.arrival_s for visit in by_arrival(run)]
     expected = [0.0]
     for before, after in pairwise(arrivals):
         expected.append(max(0.0, expected[-1] + PASS_S - (after - before)))
     assert waits == pytest.approx(expected, abs=1e-6)
-    means = [fmean(waits[start : start + 200]) for start in range(0, 4_000, 200)]
+    means = [fmean(waits[start : start + 100]) for start in range(0, 2_000, 100)]
     theory = PASS_S * utilisation / (2 * (1 - utilisation))
     assert abs(fmean(means) - theory) < 4 * stdev(means) / len(means) ** 0.5
 
 
 def test_two_tenants_get_the_same_work_while_both_are_backlogged() -> None:
-    size = Uniform(1, 3 * CANVAS)
+    places, size = 4, Uniform(1, 3 * CANVAS)
     heavy, light = (kind(name, traffic=t, output=size) for name, t in (("heavy", 4), ("light", 1)))
-    run = simulate(plan(heavy, light, rate=10.0, requests=1_000, max_num_seqs=4))
-    told = figures(run)
-    assert told.fairness == pytest.approx(1.0, abs=0.001)
-    assert told.parts == pytest.approx({"heavy": 1.0, "light": 1.0}, abs=0.03)
+    run = simulate(plan(heavy, light, rate=10.0, requests=400, max_num_seqs=places))
+    received = run.service.received
+    # either may be ahead by what fills all places, when counting begins and when it ends
+    largest = 30 + (2 + 3) * CANVAS
+    assert abs(received["heavy"] - received["light"]) <= 2 * places * largest
+    assert received["light"] > 20 * largest
     # and the light one, for whom half of the machine is more than enough, is through first
-    ends = {name: max(v.end_s or 0.0 for v in run.visits if v.request.kind == name)
-            for name in ("heavy", "light")}  # fmt: skip
+    ends = {visit.request.kind: visit.end_s or 0.0 for visit in run.visits}
     assert ends["light"] < 0.5 * ends["heavy"]
 
 
 def test_a_priority_gets_four_times_the_work_of_the_next_lower_one() -> None:
     high, low = kind("high", priority=1), kind("low")
-    run = simulate(plan(high, low, rate=50.0, requests=600, max_num_seqs=1))
+    run = simulate(plan(high, low, rate=50.0, requests=400, max_num_seqs=1))
     assert run.service.fairness() == pytest.approx(1.0, abs=0.001)
     received = run.service.received
     assert received["high"] / received["low"] == pytest.approx(4.0, rel=0.05)
@@ -125,7 +126,7 @@ BUDGET = 100
 def draft_behind(long_prompt: int) -> float:
     """Worst time to first draft of short requests while a long prompt is being read."""
     kinds: tuple[Kind, ...] = (
-        kind("long", prompt=Fixed(long_prompt), traffic=0.05),
+        kind("long", prompt=Fixed(long_prompt), traffic=0.1),
         kind("short", prompt=Fixed(10)),
     )
     run = simulate(
@@ -156,11 +157,22 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 
 def test_the_least_loaded_engine_beats_taking_turns_where_sizes_differ_much() -> None:
-    tail = kind(steps=Lognormal(3, 2.0, 200))
+    # one pass a request, most of some two seconds and some of 41
+    times = PassTimes({(c, r, 0): 1.0 + r / 100 for c in (1, 2) for r in (0, 100)})
+    tail = kind(prompt=Lognormal(100, 1.5, 4_000))
     worst = {}
     for routing in ("round-robin", "least-loaded"):
         run = simulate(
-            plan(tail, rate=0.25, requests=500, replicas=4, routing=routing, max_num_seqs=1)
+            plan(
+                tail,
+                rate=0.5,
+                requests=500,
+                machine=machine(times),
+                prefill_tokens=4_000,
+                max_num_seqs=1,
+                replicas=4,
+                routing=routing,
+            )
         )
         worst[routing] = figures(run).kind("a").total.p99
     assert worst["least-loaded"] < 0.8 * worst["round-robin"]
