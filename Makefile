@@ -24,7 +24,7 @@ demo: setup ## Start the server, stream three prompts with live canvases, print 
 	$(BIN)/palimpsest demo
 
 test: setup ## Run the tests
-	$(BIN)/pytest -q
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 
 lint: setup links ## Style, import arrows, contract, Dockerfile
 	$(BIN)/ruff check

@@ -10,9 +10,9 @@ from server_process import ServerProcess, Start, start_server
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One for all tests that leave it as they found it; 60 requests may wait."""
+    """One for all tests that leave it as they found it; one request runs, and 60 may wait."""
     log_path = tmp_path_factory.mktemp("server") / "log"
-    started = start_server(log_path, "--max-queue", "60")
+    started = start_server(log_path, "--max-num-seqs", "1", "--max-queue", "60")
     yield started
     assert started.stop() == 0, started.log
 

@@ -23,7 +23,7 @@ from calls import (
     stream,
 )
 from google.rpc import error_details_pb2
-from server_process import ServerProcess
+from server_process import ServerProcess, Start
 
 from palimpsest.v1 import canvas_pb2, sampling_pb2
 
@@ -66,6 +66,28 @@ def test_a_deadline_frees_the_engine_for_the_next_request(server: ServerProcess)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert generate(server, asking(REVERSE)).text
     assert "status=DEADLINE_EXCEEDED" in server.log
+
+
+def test_many_streams_share_the_passes_and_get_what_they_get_alone(
+    server: ServerProcess, start: Start
+) -> None:
+    crowded = start("--max-num-seqs", "16")
+    asked = [
+        asking(REVERSE, sampling_pb2.SamplingParameters(seed=seed, max_output_tokens=100))
+        for seed in range(20)
+    ]
+    preview = canvas_pb2.PreviewOptions(mode=TOKENS, max_rate_hz=1_000)
+    streams = [stream(crowded, one, preview) for one in asked]
+    with futures.ThreadPoolExecutor(len(streams)) as readers:
+        answers = list(readers.map(list, streams))
+    alone = [list(stream(server, one)) for one in asked]
+    assert [text_of(events) for events in answers] == [text_of(events) for events in alone]
+    sizes = {event.snapshot.timing.batch_size for events in answers for event in events}
+    assert 1 < max(sizes) <= 16
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.commit.text_delta for event in events)
 
 
 @contextlib.contextmanager

@@ -31,10 +31,10 @@ def test_a_suite_has_the_held_out_questions_and_is_read_by_the_evaluation(tmp_pa
 
 
 def test_the_bundled_suites_are_what_the_command_writes(tmp_path: Path) -> None:
-    write(tmp_path, list(SKILLS), count=DEFAULT_ITEMS)
-    committed = {path.name: path.read_text() for path in suite.BUNDLED_FOLDER.iterdir()}
+    committed = {path.stem: path.read_text() for path in suite.BUNDLED_FOLDER.iterdir()}
+    write(tmp_path, list(committed), count=DEFAULT_ITEMS)
 
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == committed
+    assert {path.stem: path.read_text() for path in tmp_path.iterdir()} == committed
 
 
 def test_a_plain_question_is_a_short_line(tmp_path: Path) -> None:
