@@ -6,6 +6,7 @@ never runs the network itself, so a pass holds segments of any number of sequenc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
@@ -82,10 +83,9 @@ class Sequence:
     def segments(self, turn: Turn, cache: KeyValues, device: torch.device) -> list[Segment]:
         """What `turn` needs in the pass: tokens to encode, then the canvas."""
         segments = []
-        if turn.encode:
-            tokens = self.job.tokens[turn.start : turn.start + turn.encode]
-            ids = torch.tensor(tokens, device=device)
-            segments.append(Segment(cache=cache, token_ids=ids, start=turn.start, causal=True))
+        for start, end in self._pieces(turn.start, turn.start + turn.encode):
+            ids = torch.tensor(self.job.tokens[start:end], device=device)
+            segments.append(Segment(cache=cache, token_ids=ids, start=start, causal=True))
         if turn.denoise:
             assert self.canvas is not None, "the engine begins canvases before the pass"
             segments.append(
@@ -98,6 +98,16 @@ class Sequence:
                 )
             )
         return segments
+
+    def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The range cut where a canvas begins: a canvas that is encoded again, or came with the
+        request, is summed up as it was when it was committed.
+        """
+        length, prompt = self.limits.canvas_length, len(self.request.prompt_ids)
+        while start < end:
+            ahead = prompt - start if start < prompt else length - (start - prompt) % length
+            yield start, min(end, start + ahead)
+            start += ahead
 
     def settle(self, turn: Turn, figures: StepFigures | None, run: Pass) -> list[Event]:
         """Takes the pass's result; returns what the caller of the request should hear."""

@@ -32,11 +32,12 @@ def resumed(
 
 
 def commits(events: list[Event]) -> list[canvas_pb2.CanvasCommit]:
-    """Without what depends on the clock."""
+    """Without what depends on the clock, and figures whose last bits depend on a pass's rows."""
     found = [event.commit for event in events if event.HasField("commit")]
     for commit in found:
         commit.ClearField("timing")
         commit.ClearField("denoise_duration")
+        commit.ClearField("mean_entropy")
     return found
 
 

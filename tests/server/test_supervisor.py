@@ -67,7 +67,7 @@ async def running(
     board: Board, *, model: str = "bundled", max_queue: int = 8, restart_delay_s: float = 0.0
 ) -> AsyncIterator[Supervisor]:
     engine = Supervisor(
-        EngineOptions(model=model),
+        EngineOptions(model=model, max_num_seqs=1),
         max_queue=max_queue,
         watcher=board,
         command=WORKER,

@@ -183,7 +183,7 @@ def test_a_layer_without_a_place_in_the_larger_network_is_refused(
     config: ModelConfig, network: DiffusionGemma
 ) -> None:
     shallow = DiffusionGemma(replace(config, layers=config.layers[1:]))
-    with pytest.raises(ValueError, match="layer 3 of the smaller network finds no place"):
+    with pytest.raises(ValueError, match="layer 2 of the smaller network finds no place"):
         grown(network, shallow)
 
 
