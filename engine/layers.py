@@ -144,13 +144,14 @@ class Layer(nn.Module):
         attended = self.self_attn(self.input_layernorm(x), cosine=cosine, sine=sine, attend=attend)
         x = x + self.post_attention_layernorm(attended)
         dense = self.post_feedforward_layernorm_1(self.mlp(self.pre_feedforward_layernorm(x)))
-        mixed = self.post_feedforward_layernorm_2(self._mix(x, rows.expert_row_multiple))
+        mixed = self.post_feedforward_layernorm_2(self.mix(x, rows.expert_row_multiple))
         x = x + self.post_feedforward_layernorm(dense + mixed)
         # the scalar multiplies the whole stream, after the residual was added
         scalar = torch.where(rows.on_canvas, self.layer_scalar, self.encoder_layer_scalar)
         return x * scalar.to(x.dtype)[:, None]
 
-    def _mix(self, residual: Hidden, row_multiple: int) -> Hidden:
+    def mix(self, residual: Hidden, row_multiple: int) -> Hidden:
+        """What the experts make of the residual stream."""
         weights, experts, _ = self.router(residual)
         return mixture_of_experts(
             self.pre_feedforward_layernorm_2(residual),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from functools import partial
 
 from palimpsest import answer
 from palimpsest.answer import Form
 from palimpsest.client import Client
 from palimpsest.errors import PalimpsestError
+from palimpsest.interrupts import interruptible
 from palimpsest.requests import ALL_DRAFTS, NO_DRAFTS, ChatMessage, Sampling
 
 PROMPT = "> "
@@ -102,12 +104,14 @@ class Chat:
 
     def _answer(self, messages: list[ChatMessage]) -> str:
         preview = ALL_DRAFTS if self._form is Form.LIVE else NO_DRAFTS
-        with self._client.stream(
+        stream = partial(
+            self._client.stream,
             messages=messages,
             preview=preview,
             enable_thinking=self._enable_thinking,
             **self._sampling,
-        ) as events:
+        )
+        with interruptible(stream) as events:
             text = answer.write(events, self._form)
         if not sys.stdout.isatty():
             # One answer after another in a pipe: each ends its line.

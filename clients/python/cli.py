@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -32,6 +33,7 @@ from palimpsest.errors import (
     Unimplemented,
 )
 from palimpsest.evaluation.lines import BadInput
+from palimpsest.interrupts import interruptible
 from palimpsest.requests import ALL_DRAFTS, EVERY_STEP, NO_DRAFTS, Preview
 
 EXIT_TROUBLE = 1
@@ -103,13 +105,15 @@ def _address(args: argparse.Namespace) -> Iterator[str]:
 def _generate(client: Client, args: argparse.Namespace) -> None:
     prompt = sys.stdin.read().removesuffix("\n") if args.prompt == "-" else args.prompt
     form = Form.JSON if args.json else answer.suitable_form(drafts=args.drafts)
-    with client.stream(
+    stream = partial(
+        client.stream,
         None if args.raw else prompt,
         raw_text=prompt if args.raw else None,
         preview=_preview(form, args),
         enable_thinking=args.enable_thinking,
         **arguments.sampling(args),
-    ) as events:
+    )
+    with interruptible(stream) as events:
         answer.write(answer.slowly(events) if args.slow else events, form)
 
 

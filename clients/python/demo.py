@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,6 +21,7 @@ from palimpsest import answer
 from palimpsest.answer import Form
 from palimpsest.client import Client
 from palimpsest.events import Commit, Completed, Event, Snapshot
+from palimpsest.interrupts import interruptible
 from palimpsest.requests import EVERY_STEP
 
 SEED = 7
@@ -84,7 +86,8 @@ def run(client: Client, *, as_json: bool) -> bool:
     reports = []
     for task in TASKS:
         report = Report(task=task)
-        with client.stream(task.prompt, seed=SEED, preview=EVERY_STEP) as stream:
+        answering = partial(client.stream, task.prompt, seed=SEED, preview=EVERY_STEP)
+        with interruptible(answering) as stream:
             events = report.watch(stream)
             if as_json:
                 for _ in events:

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from palimpsest.engine.config import read_config
+from palimpsest.engine.training.compiled import compile_layers
 from palimpsest.engine.training.export import export
 from palimpsest.engine.training.log import RunLog
 from palimpsest.engine.training.loop import Trainer, join
@@ -44,6 +45,8 @@ def main() -> None:
     )
     if arguments.start is not None:
         trainer.start_from(arguments.start)
+    if arguments.compile:
+        compile_layers(trainer.model)
     arguments.out.mkdir(parents=True, exist_ok=True)
     log = arguments.out / "log.jsonl"
     with RunLog(log, steps=recipe.steps, rank=arguments.rank) as watcher:
@@ -74,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--processes", type=int, help="that share a step (default: one a core, or one on a GPU)"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the layers: a minute, then faster steps"
     )
     parser.add_argument("--save-every", type=int, default=200, help="steps between saved states")
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)

@@ -32,6 +32,7 @@ class BatchAttention:
         kinds = {layer.window: layer for layer in config.layers}
         self.masks = {window: _masks(place, batch, kind) for window, kind in kinds.items()}
 
+    @torch.compiler.disable
     def __call__(self, layer: LayerConfig, *, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         sizes = (self.causal, self.filling, self.canvases.numel())
         (q, _, own_q), (k, _, own_k), (v, _, own_v) = (x.split(sizes) for x in (query, key, value))

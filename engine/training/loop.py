@@ -161,7 +161,9 @@ class Trainer:
         skills = [*self.recipe.short_skills, *self.recipe.long_skills]
         mine = skills[self.rank :: self.processes]
         count = self.recipe.probe_items
-        measured = {skill: self.probe.accuracy(skill, count=count) for skill in mine}
+        # what is compiled for training would be compiled again for every shape of the engine's
+        with torch.compiler.set_stance("force_eager"):
+            measured = {skill: self.probe.accuracy(skill, count=count) for skill in mine}
         if self.processes == 1:
             return measured
         shares: list[dict[str, float]] = [{} for _ in range(self.processes)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +125,12 @@ def test_the_loss_falls_on_examples_seen_again(
         optimizer.step()
 
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_compiled_layers_have_the_same_loss_and_gradients(calm_folder: Path) -> None:
+    # in a process of its own: the checks of shapes in this one cannot be compiled
+    program = Path(__file__).with_name("compiled_layers.py")
+    subprocess.run([sys.executable, program, calm_folder], check=True)
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(config: ModelConfig, tmp_path: Path) -> None:
