@@ -21,7 +21,6 @@ from palimpsest.engine.errors import (
     Unsupported,
 )
 from palimpsest.engine.messages import (
-    MAX_OUTPUT_TOKENS,
     Cancel,
     Command,
     Committed,
@@ -37,13 +36,14 @@ from palimpsest.engine.messages import (
     ModelInfo,
     Ready,
     RequestEvent,
-    Sampling,
     Stepped,
     Stop,
     Submit,
+    TokenLogprobs,
     Usage,
 )
 from palimpsest.engine.options import BUNDLED, EngineOptions
+from palimpsest.engine.sampling import MAX_OUTPUT_TOKENS, Sampling, refuse_unknown_tokens
 from palimpsest.engine.text import (
     RESERVED_TEMPLATE_VARIABLES,
     Detokenizer,
@@ -90,8 +90,10 @@ __all__ = [
     "Stop",
     "Submit",
     "TextCodec",
+    "TokenLogprobs",
     "Unsupported",
     "Usage",
     "checkpoint_folder",
+    "refuse_unknown_tokens",
     "served_name",
 ]

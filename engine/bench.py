@@ -26,9 +26,10 @@ from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.config import read_config, read_json
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.loading import load
-from palimpsest.engine.messages import Sampling, Submit
+from palimpsest.engine.messages import Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.options import BUNDLED, EngineOptions
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.text import TextCodec
 from palimpsest.engine.training.export import export
 from palimpsest.engine.training.loop import initialise

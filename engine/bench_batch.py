@@ -25,8 +25,9 @@ from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.diffusion import StepFigures
 from palimpsest.engine.engine import Engine, LoadedModel
 from palimpsest.engine.loading import load
-from palimpsest.engine.messages import Committed, Sampling, Submit
+from palimpsest.engine.messages import Committed, Submit
 from palimpsest.engine.options import BUNDLED, EngineOptions
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.scheduler import Turn
 from palimpsest.engine.sequence import Sequence
 from palimpsest.engine.shapes import Hidden

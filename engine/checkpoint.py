@@ -10,8 +10,8 @@ from typing import Any
 
 from palimpsest.engine.config import ModelConfig, read_config, read_json
 from palimpsest.engine.errors import CheckpointError, InvalidRequest
-from palimpsest.engine.messages import Sampling
 from palimpsest.engine.options import BUNDLED
+from palimpsest.engine.sampling import Sampling
 
 BUNDLED_NAME = "palimpsest-tiny"
 
@@ -52,9 +52,10 @@ def read_defaults(folder: Path) -> Sampling:
         "confidence_threshold": raw.get("confidence_threshold"),
         "stability_threshold": raw.get("stability_threshold"),
     }
-    given: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    given: dict[str, Any] = {"seed": 0, "max_output_tokens": 256}
+    given |= {key: value for key, value in named.items() if value is not None}
     try:
-        return Sampling(**({"max_output_tokens": 256} | given), seed=0)
+        return Sampling(**given)
     except (InvalidRequest, TypeError) as wrong:
         raise CheckpointError(f"{path}: {wrong}") from None
 

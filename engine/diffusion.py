@@ -8,15 +8,18 @@ not grow with the number of canvases; `CanvasState` is all that is kept between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from palimpsest.engine.messages import Sampling
+from palimpsest.engine.drawing import DrawControls
+from palimpsest.engine.logit_controls import LogitsOf
+from palimpsest.engine.messages import TokenLogprobs
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import StepNoise
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.shapes import (
     Canvas,
     Canvases,
@@ -29,9 +32,6 @@ from palimpsest.kernels.sampling import accept, entropies
 
 TILE_ELEMENTS = 2**24
 """Logits of one tile of rows: 64 MiB in fp32, of which a handful are alive at once."""
-
-LogitsOf = Callable[[slice], Logits]
-"""Raw fp32 logits of some rows of all canvases laid end to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,10 @@ class StepFigures:
     done: bool
     """Converged, or out of steps."""
     converged: bool
+    entropy: PerPosition
+    """Nats."""
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """Of the argmax tokens of a canvas that is done, if they were asked for."""
 
 
 def denoise(
@@ -112,7 +116,13 @@ def denoise(
         canvas.unchanged_steps = 0 if changed[i] else canvas.unchanged_steps + 1
         canvas.token_ids, canvas.draft = token_ids[i], reading.argmax[i]
         canvas.soft_embedding, canvas.step = reading.soft[i], steps[i]
-    return _figures(canvases, samplings, temperatures, reading, accepted, changed)
+    figures = _figures(canvases, samplings, temperatures, reading, accepted, changed)
+    for i, count in enumerate(sampling.logprobs for sampling in samplings):
+        if count is not None and figures[i].done:
+            tokens, vocabulary = reading.argmax[i], model.config.vocabulary_size
+            told = _logprobs(logits_of, i, tokens, count, vocabulary)
+            figures[i] = replace(figures[i], logprobs=told)
+    return figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +148,9 @@ def _read(
     """Runs the rows through the sampler, tile by tile."""
     device = model.embed_tokens.weight.device
     of_step = torch.tensor(temperatures, device=device).repeat_interleave(length)[:, None]
-    own = [sampling.temperature for sampling in samplings]
-    of_draw = torch.tensor(own, device=device).repeat_interleave(length)[:, None]
-    bent = any(temperature != 1.0 for temperature in own)
+    controls = DrawControls(samplings, length, device)
     tiles = [
-        _read_tile(
-            logits_of(rows) / of_step[rows],
-            of_draw[rows] if bent else None,
-            lambda weights, rows=rows: noise.draw(weights, rows),
-            model,
-        )
+        _read_tile(logits_of(rows) / of_step[rows], rows, controls, noise, model)
         for rows in _tiles(len(of_step), model.config.vocabulary_size)
     ]
     joined = (torch.cat(parts).unflatten(0, (-1, length)) for parts in zip(*tiles, strict=True))
@@ -162,35 +165,23 @@ def _tiles(rows: int, vocabulary: int) -> Iterator[slice]:
 
 
 def _read_tile(
-    scaled: Logits,
-    draw_temperature: Tensor | None,
-    draw: Callable[[Tensor], Canvas],
-    model: DiffusionGemma,
+    scaled: Logits, rows: slice, controls: DrawControls, noise: StepNoise, model: DiffusionGemma
 ) -> tuple[Tensor, ...]:
     """Of rows of logits over the schedule's temperature: the parts of a _Reading."""
     probabilities, entropy = entropies(scaled)
     argmax = scaled.argmax(dim=-1)
     confidence = probabilities.gather(1, argmax[:, None])[:, 0]
-    drawn = _draw(scaled, probabilities, argmax, draw_temperature, draw)
+    drawn = controls.draw(
+        rows,
+        scaled=scaled,
+        probabilities=probabilities,
+        argmax=argmax,
+        draw=lambda weights: noise.draw(weights, rows),
+    )
     # from logits rounded to the weights' dtype, as the reference stores them
     kept = scaled.to(model.embed_tokens.weight.dtype)
     told = probabilities if kept.dtype == scaled.dtype else kept.softmax(-1, dtype=torch.float32)
     return argmax, entropy, confidence, drawn, model.soften(told)
-
-
-def _draw(
-    scaled: Logits,
-    probabilities: Logits,
-    argmax: Canvas,
-    temperature: Tensor | None,
-    draw: Callable[[Tensor], Canvas],
-) -> Canvas:
-    """The request's `temperature` bends the draw alone, not acceptance, stop rule or signal."""
-    if temperature is None:
-        return draw(probabilities)
-    greedy = temperature == 0.0
-    drawn = draw((scaled / temperature.masked_fill(greedy, 1.0)).softmax(dim=-1))
-    return torch.where(greedy[:, 0], argmax, drawn)
 
 
 def _figures(
@@ -202,7 +193,7 @@ def _figures(
     changed: Sequence[int],
 ) -> list[StepFigures]:
     mean_entropy = reading.entropy.mean(dim=-1).tolist()
-    masks, confidence = accepted.cpu(), reading.confidence.cpu()
+    masks, confidence, entropy = accepted.cpu(), reading.confidence.cpu(), reading.entropy.cpu()
     figures = []
     for i, (canvas, sampling) in enumerate(zip(canvases, samplings, strict=True)):
         converged = _stop_rule(sampling).met(
@@ -217,9 +208,26 @@ def _figures(
                 mean_entropy=mean_entropy[i],
                 done=converged or canvas.step == sampling.max_denoising_steps,
                 converged=converged,
+                entropy=entropy[i],
             )
         )
     return figures
+
+
+def _logprobs(
+    logits_of: LogitsOf, index: int, tokens: Canvas, count: int, vocabulary: int
+) -> tuple[TokenLogprobs, ...]:
+    """Of the tokens of the canvas at `index` in the step, whose logits are computed once more."""
+    told: list[TokenLogprobs] = []
+    first = index * len(tokens)
+    for rows in _tiles(len(tokens), vocabulary):
+        logits = logits_of(slice(first + rows.start, first + rows.stop))
+        logprobs = logits.log_softmax(dim=-1)
+        chosen = logprobs.gather(1, tokens[rows, None])[:, 0].tolist()
+        top, ids = logprobs.topk(count, dim=-1)
+        ranked = map(zip, ids.tolist(), top.tolist())
+        told += map(TokenLogprobs, chosen, map(tuple, ranked))
+    return tuple(told)
 
 
 def _changed(canvases: Sequence[CanvasState], argmax: Canvases) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
+from palimpsest.engine.logit_controls import LogitControls, controlled
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, Noise
@@ -101,9 +102,25 @@ class Engine:
             request=request,
             job=job,
             limits=self.model.limits,
+            controls=self._controls(request),
             canvas_index=len(request.committed_ids) // self.model.limits.canvas_length,
             output_count=len(request.committed_ids),
         )
+
+    def _controls(self, request: Submit) -> LogitControls | None:
+        sampling, config = request.sampling, self.model.network.config
+        if not sampling.controls_logits:
+            return None
+        ends = self.model.limits.end_token_ids.union(sampling.stop_token_ids)
+        controls = LogitControls(
+            sampling,
+            always_allowed={*ends, config.pad_token_id},
+            size=config.vocabulary_size,
+            device=self.model.device,
+        )
+        controls.read(request.prompt_ids)
+        controls.commit(request.committed_ids)
+        return controls
 
     def _end(self, request_id: int) -> None:
         self.scheduler.remove(request_id)
@@ -145,9 +162,14 @@ class Engine:
         if hidden is None:
             return []
         network = self.model.network
+        logits_of = controlled(
+            lambda rows: network.logits(hidden[rows]),
+            [sequence.controls for sequence in stepping],
+            length=self.model.limits.canvas_length,
+        )
         return denoise(
             [sequence.canvas for sequence in stepping if sequence.canvas is not None],
-            lambda rows: network.logits(hidden[rows]),
+            logits_of,
             samplings=[sequence.request.sampling for sequence in stepping],
             noise=self.noise.step([sequence.noise_key() for sequence in stepping]),
             model=network,

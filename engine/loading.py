@@ -36,6 +36,7 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         canvas_length=config.canvas_length,
         max_context_tokens=context,
         end_token_ids=frozenset(ends),
+        vocabulary_size=config.vocabulary_size,
     )
     info = ModelInfo(
         name=served_name(options.model, options.served_model_name),

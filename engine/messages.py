@@ -8,15 +8,10 @@ format.
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
 
 from palimpsest.engine.capacity import Capacity
-from palimpsest.engine.errors import InvalidRequest
-
-MAX_OUTPUT_TOKENS = 262_144
-MAX_DENOISING_STEPS = 1_000
-MAX_SEED = 2**64 - 1
+from palimpsest.engine.sampling import Sampling
 
 
 class FinishReason(enum.Enum):
@@ -24,52 +19,10 @@ class FinishReason(enum.Enum):
 
     STOP = "stop"
     """The model wrote an end token."""
+    STOP_TOKEN = "stop_token"
+    """It wrote one of the request's own."""
     LENGTH = "length"
     """`max_output_tokens` or the end of the context was reached."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How one request is denoised. Raises InvalidRequest naming field, value and bound."""
-
-    max_output_tokens: int
-    """Tokens of the answer at most, exact; 1 to MAX_OUTPUT_TOKENS."""
-    seed: int
-    """Key of all randomness of the request; 0 to 2^64 - 1."""
-    max_denoising_steps: int = 48
-    entropy_bound: float = 0.1
-    """Nats. Positions are accepted while the entropies of the surer ones sum to at most this."""
-    temperature_max: float = 0.8
-    """Temperature of the first denoising step."""
-    temperature_min: float = 0.4
-    """Where the schedule heads; the last step runs one N-th above it."""
-    confidence_threshold: float = 0.005
-    """Nats. A canvas converges only while its mean entropy is below this."""
-    stability_threshold: int = 1
-    """A canvas converges only if its argmax equals this many previous ones."""
-    temperature: float = 1.0
-    """Multiplies the temperature of the draw alone; 0 draws the most likely token."""
-
-    def __post_init__(self) -> None:
-        _within("max_output_tokens", self.max_output_tokens, 1, MAX_OUTPUT_TOKENS)
-        _within("seed", self.seed, 0, MAX_SEED)
-        _within("max_denoising_steps", self.max_denoising_steps, 1, MAX_DENOISING_STEPS)
-        _within("entropy_bound", self.entropy_bound, 0.0, 1e6)
-        _within("temperature_max", self.temperature_max, 1e-3, 100.0)
-        _within("temperature_min", self.temperature_min, 1e-3, 100.0)
-        if self.temperature_min > self.temperature_max:
-            raise InvalidRequest(
-                "temperature_min",
-                f"{self.temperature_min} is above temperature_max {self.temperature_max}",
-            )
-        _within("confidence_threshold", self.confidence_threshold, 0.0, 100.0)
-        _within("stability_threshold", self.stability_threshold, 0, 100)
-        _within("temperature", self.temperature, 0.0, 100.0)
-
-
-def _within(field: str, value: float, low: float, high: float) -> None:
-    if math.isnan(value) or not low <= value <= high:
-        raise InvalidRequest(field, f"{value} is outside {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +129,18 @@ class Draft:
     """One byte per position: round(255 · probability of the shown token)."""
     accepted_mask: bytes
     """Bit i (least significant first) is set when position i was accepted; ceil(C / 8) bytes."""
+    entropy: bytes
+    """One byte per position: round(255 · entropy / ln V)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """Natural logarithms of probabilities at one position, at temperature 1."""
+
+    logprob: float
+    """Of the token that was committed."""
+    top: tuple[tuple[int, float], ...]
+    """The most probable tokens, most probable first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +177,8 @@ class Committed:
     """Tokens of the answer: no end token, no padding after it, no tokens past the limit."""
     start_ns: int
     end_ns: int
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """One per token if they were asked for, from the canvas's last step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

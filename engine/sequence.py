@@ -6,6 +6,7 @@ never runs the network itself, so a pass holds segments of any number of sequenc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 
 from palimpsest.engine.cache import KeyValues
 from palimpsest.engine.diffusion import CanvasState, StepFigures
+from palimpsest.engine.logit_controls import LogitControls
 from palimpsest.engine.messages import (
     Committed,
     Draft,
@@ -38,6 +40,7 @@ class Limits:
     canvas_length: int
     max_context_tokens: int
     end_token_ids: frozenset[int]
+    vocabulary_size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,8 @@ class Sequence:
     request: Submit
     job: Job
     limits: Limits
+    controls: LogitControls | None = None
+    """None: logits are left as they are."""
     canvas_index: int = 0
     canvas: CanvasState | None = None
     """None between the end of a canvas and the first pass of the next."""
@@ -160,9 +165,12 @@ class Sequence:
             token_ids=tuple(answer),
             start_ns=self.canvas_began_ns,
             end_ns=run.end_ns,
+            logprobs=figures.logprobs[: len(answer)],
         )
         if reason is None:
             self.job.append(final)
+            if self.controls is not None:
+                self.controls.commit(final)
             self.canvas, self.canvas_index, self.canvas_began_ns = None, self.canvas_index + 1, 0
             return [committed]
         # the last canvas is never committed: nothing will look at its keys and values
@@ -172,11 +180,13 @@ class Sequence:
 
     def _answer(self, final: Ordered[int]) -> tuple[Ordered[int], FinishReason | None]:
         """The canvas's tokens that belong to the answer, and why the answer ends, if it does."""
-        ends = (i for i, token in enumerate(final) if token in self.limits.end_token_ids)
-        end = next(ends, None)
+        stops = self.request.sampling.stop_token_ids
+        ends = self.limits.end_token_ids.union(stops)
+        end = next((i for i, token in enumerate(final) if token in ends), None)
         room = self.request.sampling.max_output_tokens - self.output_count
         if end is not None and end <= room:
-            return final[:end], FinishReason.STOP
+            by_request = final[end] not in self.limits.end_token_ids
+            return final[:end], FinishReason.STOP_TOKEN if by_request else FinishReason.STOP
         if len(final) >= room:
             return final[:room], FinishReason.LENGTH
         after = len(self.job.tokens) + 2 * self.limits.canvas_length
@@ -194,7 +204,18 @@ class Sequence:
             accepted_count=int(figures.accepted.sum()),
             changed_count=figures.changed_count,
             mean_entropy=figures.mean_entropy,
-            draft=_draft(canvas, figures) if self.request.drafts else None,
+            draft=self._draft(figures) if self.request.drafts else None,
+        )
+
+    def _draft(self, figures: StepFigures) -> Draft:
+        draft = self._canvas().draft
+        assert draft is not None, "a step was done"
+        mask = np.packbits(figures.accepted.numpy(), bitorder="little")
+        return Draft(
+            token_ids=tuple(draft.tolist()),
+            confidence=_bytes(figures.confidence),
+            accepted_mask=mask.tobytes(),
+            entropy=_bytes(figures.entropy / math.log(self.limits.vocabulary_size)),
         )
 
     def _canvas(self) -> CanvasState:
@@ -212,12 +233,6 @@ class Sequence:
         )
 
 
-def _draft(canvas: CanvasState, figures: StepFigures) -> Draft:
-    assert canvas.draft is not None, "a step was done"
-    confidence = (figures.confidence * 255).round().to(torch.uint8).numpy()
-    mask = np.packbits(figures.accepted.numpy(), bitorder="little")
-    return Draft(
-        token_ids=tuple(canvas.draft.tolist()),
-        confidence=confidence.tobytes(),
-        accepted_mask=mask.tobytes(),
-    )
+def _bytes(shares: torch.Tensor) -> bytes:
+    """Numbers of 0 to 1, one byte each."""
+    return (shares * 255).round().to(torch.uint8).numpy().tobytes()

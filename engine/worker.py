@@ -17,17 +17,9 @@ from palimpsest.engine.channel import Channel, ChannelClosed
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.loading import load
-from palimpsest.engine.messages import (
-    Command,
-    LoadFailed,
-    Loading,
-    ModelInfo,
-    Ready,
-    Sampling,
-    Stop,
-    Submit,
-)
+from palimpsest.engine.messages import Command, LoadFailed, Loading, ModelInfo, Ready, Stop, Submit
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.threads import Threads, threads_for
 
 _log = logging.getLogger(__name__)

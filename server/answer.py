@@ -94,7 +94,8 @@ class AnswerWriter:
         return replace(shown, token_texts=token_texts, spans=self._parser.spans(answer))
 
     def _before_end(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
-        ends = (token_ids.index(end) for end in self._model.end_token_ids if end in token_ids)
+        stops = (*self._model.end_token_ids, *self._submit.sampling.stop_token_ids)
+        ends = (token_ids.index(end) for end in stops if end in token_ids)
         return token_ids[: min(ends, default=len(token_ids))]
 
     def _token_text(self, token: int) -> str:

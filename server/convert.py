@@ -21,6 +21,7 @@ from palimpsest.server.exchange import (
     TokenPrompt,
 )
 from palimpsest.server.mailbox import Pace
+from palimpsest.server.parameters import chosen_sampling
 from palimpsest.server.strict import refuse_unsupported
 from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, prompt_pb2
 
@@ -59,6 +60,7 @@ SAMPLING = frozenset(
     {
         "max_output_tokens",
         "max_denoising_steps",
+        "effort",
         "entropy_bound",
         "temperature_max",
         "temperature_min",
@@ -66,6 +68,17 @@ SAMPLING = frozenset(
         "stability_threshold",
         "seed",
         "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "logit_bias",
+        "banned_token_ids",
+        "allowed_token_ids",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "stop_token_ids",
+        "logprobs",
     }
 )
 PREVIEW = frozenset(
@@ -75,6 +88,7 @@ PREVIEW = frozenset(
         "max_rate_hz",
         "include_confidence",
         "include_accepted_mask",
+        "include_entropy",
         "include_token_texts",
     }
 )
@@ -136,11 +150,10 @@ def _generation(
             raise InvalidRequest(f"input.{name}", reason)
     if request.input.priority not in _PRIORITIES:
         raise InvalidRequest("input.priority", f"{request.input.priority} is not a priority")
-    sampling = {field.name: value for field, value in request.input.sampling.ListFields()}
     return Generation(
         model=request.input.model,
         prompt=_prompt(request.input.prompt, "input.prompt"),
-        sampling=sampling,
+        sampling=chosen_sampling(request.input.sampling),
         preview=preview,
         resume=resume,
         share=request.input.share,
@@ -176,8 +189,12 @@ def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:
     if options.mode not in canvas_pb2.PreviewMode.values():
         raise InvalidRequest("preview.mode", f"{options.mode} is not a mode")
     mode = _MODES.get(options.mode)
-    for flag in ("include_confidence", "include_accepted_mask", "include_token_texts"):
-        if getattr(options, flag) and mode is not PreviewMode.TOKENS:
+    for flag in sorted(PREVIEW):
+        if (
+            flag.startswith("include_")
+            and getattr(options, flag)
+            and mode is not PreviewMode.TOKENS
+        ):
             raise InvalidRequest(f"preview.{flag}", "needs preview.mode PREVIEW_MODE_TOKENS")
     rate_hz = options.max_rate_hz if options.HasField("max_rate_hz") else DEFAULT_RATE_HZ
     if math.isnan(rate_hz) or not 0.0 < rate_hz <= MAX_RATE_HZ:
@@ -190,6 +207,7 @@ def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:
         pace=Pace(every_n_steps=max(options.every_n_steps, 1), max_rate_hz=rate_hz),
         confidence=options.include_confidence,
         accepted_mask=options.include_accepted_mask,
+        entropy=options.include_entropy,
         token_texts=options.include_token_texts,
     )
 

@@ -97,6 +97,7 @@ class Preview:
     pace: Pace
     confidence: bool = False
     accepted_mask: bool = False
+    entropy: bool = False
     token_texts: bool = False
 
 
@@ -110,6 +111,10 @@ class ResumePoint:
     """Tokens of the canvases before it; at least one."""
 
 
+SamplingValue = float | tuple[int, ...] | tuple[tuple[int, float], ...]
+"""Of a field of Sampling."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """What to generate."""
@@ -117,7 +122,7 @@ class Generation:
     model: str
     """Empty means the served model."""
     prompt: Prompt
-    sampling: Mapping[str, float]
+    sampling: Mapping[str, SamplingValue]
     """The fields of Sampling that the caller set; the rest is the checkpoint's own."""
     preview: Preview | None
     """None: commits alone."""

@@ -18,6 +18,7 @@ from palimpsest.engine.api import (
     Sampling,
     Submit,
     TextCodec,
+    refuse_unknown_tokens,
 )
 from palimpsest.server.answer import AnswerWriter
 from palimpsest.server.call import Call
@@ -113,7 +114,9 @@ def _sampling(wanted: Generation, model: ModelInfo) -> Sampling:
     """The checkpoint's settings under the caller's; an unset seed is drawn."""
     chosen = {"seed": secrets.randbits(64), **wanted.sampling}
     try:
-        return replace(model.defaults, **chosen)  # type: ignore[arg-type]
+        sampling = replace(model.defaults, **chosen)  # type: ignore[arg-type]
+        refuse_unknown_tokens(sampling, model.vocabulary_size)
+        return sampling
     except InvalidRequest as error:
         raise error.under("sampling") from None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from palimpsest.engine.api import FinishReason, ModelInfo, Stepped
+from palimpsest.engine.api import FinishReason, ModelInfo, Stepped, TokenLogprobs
 from palimpsest.server.exchange import (
     AnswerEvent,
     Commit,
@@ -25,6 +25,7 @@ from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2, sampl
 
 _FINISH_REASONS = {
     FinishReason.STOP: generation_pb2.FINISH_REASON_STOP,
+    FinishReason.STOP_TOKEN: generation_pb2.FINISH_REASON_STOP_SEQUENCE,
     FinishReason.LENGTH: generation_pb2.FINISH_REASON_LENGTH,
 }
 _KINDS = {
@@ -70,6 +71,7 @@ def whole_answer(events: Sequence[AnswerEvent]) -> generation_pb2.GenerateRespon
                 response.thought += event.thought_delta
                 response.tool_calls.extend(map(_tool_call, event.tool_calls))
                 response.token_ids.extend(event.canvas.token_ids)
+                response.logprobs.extend(map(_logprobs, event.canvas.logprobs))
             case Completed():
                 response.finish_reason = _finish_reason(event)
                 response.usage.CopyFrom(_usage(event))
@@ -143,6 +145,8 @@ def _snapshot(event: Snapshot, preview: Preview | None) -> canvas_pb2.CanvasSnap
             snapshot.keyframe.confidence = step.draft.confidence
         if preview.accepted_mask:
             snapshot.keyframe.accepted_mask = step.draft.accepted_mask
+        if preview.entropy:
+            snapshot.keyframe.entropy = step.draft.entropy
     return snapshot
 
 
@@ -162,7 +166,13 @@ def _commit(event: Commit) -> canvas_pb2.CanvasCommit:
         accepted_count=step.accepted_count,
         changed_count=step.changed_count,
         mean_entropy=step.mean_entropy,
+        logprobs=map(_logprobs, canvas.logprobs),
     )
+
+
+def _logprobs(position: TokenLogprobs) -> canvas_pb2.TokenLogprobs:
+    top = (canvas_pb2.TokenLogprob(token_id=id, logprob=value) for id, value in position.top)
+    return canvas_pb2.TokenLogprobs(logprob=position.logprob, top=top)
 
 
 def _timing(step: Stepped) -> canvas_pb2.StepTiming:

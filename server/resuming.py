@@ -49,8 +49,9 @@ def _end(
 ) -> str | None:
     """What ends the answer there, if anything does."""
     count, length = len(committed), model.canvas_length
+    ends = {*model.end_token_ids, *sampling.stop_token_ids}
     for index, token in enumerate(committed):
-        if token in model.end_token_ids:
+        if token in ends:
             return f"token {index} is the end token {token}"
     if prompt_tokens + count + length > model.max_context_tokens:
         return (

@@ -9,8 +9,9 @@ import torch
 
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.engine import Engine, LoadedModel
-from palimpsest.engine.messages import Committed, Sampling, Submit
+from palimpsest.engine.messages import Committed, Submit
 from palimpsest.engine.model import DiffusionGemma
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.sequence import Limits
 from palimpsest.engine.training.batches import ExampleSource
 from palimpsest.engine.training.export import END_TOKENS
@@ -37,6 +38,7 @@ class Probe:
             canvas_length=config.canvas_length,
             max_context_tokens=config.max_context_tokens,
             end_token_ids=frozenset(END_TOKENS),
+            vocabulary_size=config.vocabulary_size,
         )
         pages = {layer.window: PAGES for layer in config.layers}
         capacity = Capacity(pages=pages, cache_bytes=0, max_num_seqs=AT_ONCE)

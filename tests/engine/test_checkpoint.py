@@ -17,7 +17,7 @@ from palimpsest.engine.checkpoint import (
     served_name,
 )
 from palimpsest.engine.errors import CheckpointError
-from palimpsest.engine.messages import Sampling
+from palimpsest.engine.sampling import Sampling
 
 
 def write(folder: Path, content: dict[str, Any]) -> Path:

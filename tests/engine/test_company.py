@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -12,14 +13,23 @@ from pairs import Pair
 from replay import answer, random_prompt, run, submit
 
 from palimpsest.engine.engine import Engine, LoadedModel
-from palimpsest.engine.messages import Committed, Encoded, Event, Sampling, Submit
+from palimpsest.engine.messages import Committed, Encoded, Event, Submit
 from palimpsest.engine.pages import PAGE_TOKENS
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.sequence import Limits
 from palimpsest.engine.threads import Threads
 from palimpsest.engine.training.batches import ExampleSource
 from palimpsest.engine.training.skills import SKILLS
 
 CONTEXT = 512
+CONTROLS: list[dict[str, Any]] = [
+    *5 * [{}],
+    {"top_p": 0.9},
+    {"top_k": 3, "logprobs": 2},
+    {"min_p": 0.2},
+    {"frequency_penalty": 0.5, "repetition_penalty": 1.2},
+    {"logit_bias": ((70, 4.0),), "banned_token_ids": (69,)},
+]
 
 
 def question(number: int, *, tokens: int = 130) -> Submit:
@@ -32,6 +42,7 @@ def question(number: int, *, tokens: int = 130) -> Submit:
         seed=random.getrandbits(64),
         max_denoising_steps=random.choice((4, 12, 48)),
         temperature=random.choice((0.0, 1.0, 1.3)),
+        **random.choice(CONTROLS),
     )
     prompt = source.encode(source.renderer.prompt(item))
     return submit(prompt, sampling, request_id=number)

@@ -18,8 +18,8 @@ from palimpsest.engine.diffusion import (
     TemperatureSchedule,
     denoise,
 )
-from palimpsest.engine.messages import Sampling
 from palimpsest.engine.noise import CounterNoise, NoiseKey
+from palimpsest.engine.sampling import Sampling
 
 LENGTH, VOCABULARY = 32, 512
 SAMPLING = Sampling(max_output_tokens=LENGTH, seed=0)

@@ -12,7 +12,6 @@ from replay import answer, ending, random_prompt, run, submit
 
 from palimpsest.engine.engine import Engine, LoadedModel
 from palimpsest.engine.messages import (
-    MAX_SEED,
     Cancel,
     Encoded,
     Event,
@@ -21,12 +20,12 @@ from palimpsest.engine.messages import (
     LoadFailed,
     Loading,
     Ready,
-    Sampling,
     Stepped,
     Submit,
 )
 from palimpsest.engine.noise import CounterNoise, CounterStep, NoiseKey
 from palimpsest.engine.pages import PAGE_TOKENS
+from palimpsest.engine.sampling import MAX_SEED, Sampling
 
 SAMPLING = Sampling(max_output_tokens=64, seed=7, max_denoising_steps=2)
 PROMPT = random_prompt(20)

@@ -13,7 +13,8 @@ from pairs import Pair
 from replay import random_prompt, submit
 
 from palimpsest.engine.engine import Engine
-from palimpsest.engine.messages import Cancel, Command, Finished, Sampling
+from palimpsest.engine.messages import Cancel, Command, Finished
+from palimpsest.engine.sampling import Sampling
 
 REQUESTS = int(os.environ.get("PALIMPSEST_REQUESTS", "400"))
 """A release is tested with 2,000."""

@@ -13,8 +13,9 @@ from palimpsest.engine.engine import Engine, LoadedModel
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
 from palimpsest.engine.loading import load
 from palimpsest.engine.memory import weight_bytes
-from palimpsest.engine.messages import Finished, ModelInfo, Sampling
+from palimpsest.engine.messages import Finished, ModelInfo
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.sampling import Sampling
 
 
 def loaded(**options: object) -> tuple[LoadedModel, ModelInfo]:

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from palimpsest.engine.config import read_config
 from palimpsest.engine.diffusion import CanvasState, denoise
-from palimpsest.engine.messages import Sampling
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, NoiseKey
 

@@ -9,12 +9,7 @@ from dataclasses import replace
 import pytest
 
 from palimpsest.engine.errors import InvalidRequest
-from palimpsest.engine.messages import (
-    MAX_DENOISING_STEPS,
-    MAX_OUTPUT_TOKENS,
-    MAX_SEED,
-    Sampling,
-)
+from palimpsest.engine.sampling import MAX_DENOISING_STEPS, MAX_OUTPUT_TOKENS, MAX_SEED, Sampling
 
 DEFAULTS = Sampling(max_output_tokens=256, seed=0)
 BOUNDS: list[tuple[str, float, float]] = [

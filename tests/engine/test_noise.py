@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from palimpsest.engine import noise as noise_module
-from palimpsest.engine.messages import MAX_SEED
 from palimpsest.engine.noise import CounterNoise, CounterStep, NoiseKey
+from palimpsest.engine.sampling import MAX_SEED
 
 LENGTH, VOCABULARY, STEPS = 64, 512, 8
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from palimpsest.engine.cache import SequenceCache
 from palimpsest.engine.diffusion import CanvasState, StepFigures
-from palimpsest.engine.messages import Sampling
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.segments import Segment, run_segments
 
 TOLERANCE = 1e-4

@@ -10,13 +10,8 @@ from replay import answer, ending, random_prompt, run, submit
 
 from palimpsest.engine.capacity import DEFAULT_PREFILL_TOKENS
 from palimpsest.engine.engine import Engine, LoadedModel
-from palimpsest.engine.messages import (
-    Encoded,
-    Event,
-    FinishReason,
-    Sampling,
-    Stepped,
-)
+from palimpsest.engine.messages import Encoded, Event, FinishReason, Stepped
+from palimpsest.engine.sampling import Sampling
 
 C = 32
 PROMPT = random_prompt(20)

@@ -21,11 +21,11 @@ from palimpsest.engine.messages import (
     Event,
     Finished,
     FinishReason,
-    Sampling,
     Stepped,
     Usage,
 )
 from palimpsest.engine.noise import NoiseKey
+from palimpsest.engine.sampling import Sampling
 
 C = 32
 PROMPT = random_prompt(20)

@@ -23,11 +23,11 @@ from palimpsest.engine.messages import (
     LoadFailed,
     Loading,
     Ready,
-    Sampling,
     Stepped,
     Stop,
 )
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.worker import serve
 
 OPTIONS = EngineOptions(device="cpu", dtype="float32", threads=1)

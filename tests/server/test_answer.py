@@ -100,7 +100,7 @@ def stepped(token_ids: Sequence[int] = ()) -> Stepped:
         accepted_count=1,
         changed_count=1,
         mean_entropy=1.0,
-        draft=Draft(token_ids=tuple(token_ids), confidence=b"", accepted_mask=b""),
+        draft=Draft(token_ids=tuple(token_ids), confidence=b"", accepted_mask=b"", entropy=b""),
     )
 
 

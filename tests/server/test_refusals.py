@@ -20,7 +20,7 @@ from palimpsest.v1 import (
 )
 
 
-def sampled(**fields: float) -> sampling_pb2.SamplingParameters:
+def sampled(**fields: object) -> sampling_pb2.SamplingParameters:
     return sampling_pb2.SamplingParameters(**fields)  # type: ignore[arg-type]
 
 
@@ -72,6 +72,63 @@ def test_a_bad_request_is_refused_by_field_value_and_bound(
         assert bad.field_violations[0].description.startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("max_denoising_steps", 0, "0 is outside 1 to 1000"),
+        ("effort", 9, "9 is not an effort"),
+        ("entropy_bound", -0.5, "-0.5 is outside 0.0 to 1000000.0"),
+        ("temperature_max", 0.0, "0.0 is outside 0.001 to 100.0"),
+        ("temperature_min", 99.0, "99.0 is above temperature_max 0.8"),
+        ("confidence_threshold", -1.0, "-1.0 is outside 0.0 to 100.0"),
+        ("stability_threshold", 101, "101 is outside 0 to 100"),
+        ("top_p", 0.0, "0.0 is not above 0 and at most 1.0"),
+        ("top_p", 1.5, "1.5 is not above 0 and at most 1.0"),
+        ("top_k", 0, "0 is below 1"),
+        ("min_p", 1.5, "1.5 is outside 0.0 to 1.0"),
+        ("banned_token_ids", [3, 512], "512 is outside 0 to 511"),
+        ("allowed_token_ids", [512], "512 is outside 0 to 511"),
+        ("repetition_penalty", 0.0, "0.0 is not above 0 and at most 10.0"),
+        ("presence_penalty", 2.5, "2.5 is outside -2.0 to 2.0"),
+        ("frequency_penalty", -2.5, "-2.5 is outside -2.0 to 2.0"),
+        ("stop_token_ids", [512], "512 is outside 0 to 511"),
+        ("stop_token_ids", list(range(65)), "has 65 ids, more than 64"),
+        ("logprobs", 21, "21 is outside 0 to 20"),
+    ],
+)
+def test_every_sampling_field_is_refused_outside_its_bound(
+    server: ServerProcess, field: str, value: object, message: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        generate(server, asking(REVERSE, sampled(**{field: value})))
+    status = details_of(caught.value)
+    assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert status.message == f"input.sampling.{field}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("bias", "message"),
+    [
+        ({5: 101.0}, "logit_bias[5]: 101.0 is outside -100.0 to 100.0"),
+        ({512: 1.0}, "logit_bias: 512 is outside 0 to 511"),
+    ],
+)
+def test_a_bias_is_refused_outside_its_bound(
+    server: ServerProcess, bias: dict[int, float], message: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        generate(server, asking(REVERSE, sampled(logit_bias=bias)))
+    assert details_of(caught.value).message == f"input.sampling.{message}"
+
+
+def test_a_vocabulary_with_nothing_left_in_it_is_refused(server: ServerProcess) -> None:
+    nothing = sampled(allowed_token_ids=[5, 6], banned_token_ids=[6, 5])
+    with pytest.raises(grpc.RpcError) as caught:
+        generate(server, asking(REVERSE, nothing))
+    message = "input.sampling.allowed_token_ids: are all among banned_token_ids"
+    assert details_of(caught.value).message == message
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_both_lengths(
     server: ServerProcess,
 ) -> None:
@@ -112,14 +169,15 @@ def test_an_unknown_field_in_a_chat_message_is_refused(server: ServerProcess) ->
 
 def test_a_field_that_is_not_built_is_unimplemented_and_named(server: ServerProcess) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        generate(server, asking(REVERSE, sampled(top_p=0.5)))
+        generate(server, asking(REVERSE, sampled(thinking_budget=5)))
     status = details_of(caught.value)
     assert status.code == grpc.StatusCode.UNIMPLEMENTED.value[0]
-    assert status.message.startswith("input.sampling.top_p: not supported by this version")
+    field = "input.sampling.thinking_budget"
+    assert status.message.startswith(f"{field}: not supported by this version")
     info = error_details_pb2.ErrorInfo()
     assert found(status, info)
     assert info.reason == "UNSUPPORTED"
-    assert info.metadata["field"] == "input.sampling.top_p"
+    assert info.metadata["field"] == field
 
 
 def test_methods_that_are_not_built_are_unimplemented_and_named(server: ServerProcess) -> None:

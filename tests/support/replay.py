@@ -10,18 +10,10 @@ from torch import Tensor
 
 from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
 from palimpsest.engine.engine import Engine, LoadedModel
-from palimpsest.engine.messages import (
-    Command,
-    Committed,
-    Event,
-    Failed,
-    Finished,
-    Sampling,
-    Stepped,
-    Submit,
-)
+from palimpsest.engine.messages import Command, Committed, Event, Failed, Finished, Stepped, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import NoiseKey, StepNoise
+from palimpsest.engine.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,13 @@ from palimpsest.engine.messages import (
     ModelInfo,
     Ready,
     RequestEvent,
-    Sampling,
     Stepped,
     Stop,
     Submit,
     Usage,
 )
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.sampling import Sampling
 
 CRASH, FAIL, ENDLESS = 101, 102, 103
 """First tokens of prompts; any lower one is the number of canvases of the answer."""
@@ -134,6 +134,7 @@ def _stepped(request: Submit, canvas: int, step: int) -> Stepped:
         token_ids=(65 + canvas,) * CANVAS_LENGTH,
         confidence=bytes([255] * CANVAS_LENGTH),
         accepted_mask=b"\xff",
+        entropy=bytes(CANVAS_LENGTH),
     )
     return Stepped(
         request_id=request.request_id,

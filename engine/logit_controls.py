@@ -1,0 +1,83 @@
+"""One request's own hand on the logits of its canvases: bias, bans, permissions, penalties.
+
+They act before everything else that is read off the logits, so on the draw, acceptance, drafts and
+the signal to the next step alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+
+from palimpsest.engine.sampling import Sampling
+from palimpsest.engine.shapes import Logits
+
+FORBIDDEN = -1e30
+"""Added to a logit: probability 0 at any temperature, and finite, so that 0 · log 0 stays 0."""
+
+LogitsOf = Callable[[slice], Logits]
+"""Raw fp32 logits of some rows of all canvases laid end to end."""
+
+
+class LogitControls:
+    """What is done to the logits of one request's next canvas."""
+
+    def __init__(
+        self, sampling: Sampling, *, always_allowed: Iterable[int], size: int, device: torch.device
+    ) -> None:
+        """`always_allowed` end an answer or fill up behind it; `size` is the vocabulary's."""
+        self._sampling = sampling
+        self._added = torch.zeros(size, device=device)
+        """[V], to the logit of each token."""
+        self._seen = torch.zeros(size, dtype=torch.bool, device=device)
+        """[V], tokens of prompt and committed canvases."""
+        self._written = torch.zeros_like(self._seen)
+        """[V], tokens of committed canvases alone."""
+        if sampling.allowed_token_ids:
+            self._added.fill_(FORBIDDEN)
+            self._added[[*sampling.allowed_token_ids, *always_allowed]] = 0.0
+        for token, bias in sampling.logit_bias:
+            self._added[token] += bias
+        self._added[list(sampling.banned_token_ids)] = FORBIDDEN
+
+    def read(self, token_ids: Sequence[int]) -> None:
+        """Tokens of the prompt."""
+        self._seen[list(token_ids)] = True
+
+    def commit(self, token_ids: Sequence[int]) -> None:
+        """Tokens of a canvas that is final and followed by another."""
+        self.read(token_ids)
+        committed = torch.tensor(token_ids, dtype=torch.int64, device=self._added.device)
+        ids, counts = committed.unique(return_counts=True)
+        self._added[ids] -= self._sampling.frequency_penalty * counts
+        fresh = ids[~self._written[ids]]
+        self._added[fresh] -= self._sampling.presence_penalty
+        self._written[fresh] = True
+
+    def apply(self, logits: Logits) -> Logits:
+        """Logits of rows of the request's canvas as it wants them."""
+        penalty = self._sampling.repetition_penalty
+        if penalty != 1.0:
+            penalised = torch.where(logits > 0.0, logits / penalty, logits * penalty)
+            logits = torch.where(self._seen, penalised, logits)
+        return logits + self._added
+
+
+def controlled(
+    logits_of: LogitsOf, controls: Sequence[LogitControls | None], *, length: int
+) -> LogitsOf:
+    """The logits of canvases of `length` rows each, each in the hands of its own controls."""
+    if not any(controls):
+        return logits_of
+
+    def of(rows: slice) -> Logits:
+        logits = logits_of(rows)
+        for i in range(rows.start // length, -(-rows.stop // length)):
+            if (control := controls[i]) is not None:
+                first = max(i * length - rows.start, 0)
+                own = logits[first : (i + 1) * length - rows.start]
+                own.copy_(control.apply(own))
+        return logits
+
+    return of
