@@ -22,6 +22,7 @@ from palimpsest.engine.errors import (
 )
 from palimpsest.engine.messages import (
     Cancel,
+    CanvasPlan,
     Command,
     Committed,
     Draft,
@@ -59,6 +60,7 @@ __all__ = [
     "RESERVED_TEMPLATE_VARIABLES",
     "AsyncChannel",
     "Cancel",
+    "CanvasPlan",
     "Capacity",
     "ChannelClosed",
     "CheckpointError",

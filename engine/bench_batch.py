@@ -99,13 +99,13 @@ class _Timed(Engine):
 
     computing_s = 0.0
 
-    def _hidden(self, turns: list[Turn]) -> Hidden | None:
+    def _hidden(self, turns: list[Turn]) -> list[Hidden]:
         start = time.perf_counter()
         hidden = super()._hidden(turns)
         self.computing_s += time.perf_counter() - start
         return hidden
 
-    def _denoise(self, stepping: list[Sequence], hidden: Hidden | None) -> list[StepFigures]:
+    def _denoise(self, stepping: list[Sequence], hidden: list[Hidden]) -> list[StepFigures]:
         start = time.perf_counter()
         figures = super()._denoise(stepping, hidden)
         self.computing_s += time.perf_counter() - start

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.capacity import Capacity
-from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
+from palimpsest.engine.diffusion import StepFigures, denoise
+from palimpsest.engine.filling import Filling
 from palimpsest.engine.logit_controls import LogitControls, controlled
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
 from palimpsest.engine.model import DiffusionGemma
@@ -98,29 +99,41 @@ class Engine:
             share=request.share,
             priority=request.priority,
         )
+        length = request.canvas.canvas_length or self.model.limits.canvas_length
         self.sequences[request.request_id] = Sequence(
             request=request,
             job=job,
-            limits=self.model.limits,
+            limits=replace(self.model.limits, canvas_length=length),
             controls=self._controls(request),
-            canvas_index=len(request.committed_ids) // self.model.limits.canvas_length,
+            filling=self._filling(request),
+            canvas_index=len(request.committed_ids) // length,
             output_count=len(request.committed_ids),
         )
 
     def _controls(self, request: Submit) -> LogitControls | None:
-        sampling, config = request.sampling, self.model.network.config
-        if not sampling.controls_logits:
+        sampling, pinned = request.sampling, request.canvas.pinned
+        if not sampling.controls_logits and not pinned:
             return None
-        ends = self.model.limits.end_token_ids.union(sampling.stop_token_ids)
         controls = LogitControls(
             sampling,
-            always_allowed={*ends, config.pad_token_id},
-            size=config.vocabulary_size,
+            always_allowed={*self._fillers, *sampling.stop_token_ids},
+            size=self.model.network.config.vocabulary_size,
             device=self.model.device,
+            pinned=pinned,
         )
         controls.read(request.prompt_ids)
         controls.commit(request.committed_ids)
         return controls
+
+    def _filling(self, request: Submit) -> Filling | None:
+        if request.canvas.template_length is None:
+            return None
+        return Filling(request.canvas, fillers=self._fillers)
+
+    @property
+    def _fillers(self) -> frozenset[int]:
+        """What ends an answer, and what fills a canvas behind it."""
+        return self.model.limits.end_token_ids | {self.model.network.config.pad_token_id}
 
     def _end(self, request_id: int) -> None:
         self.scheduler.remove(request_id)
@@ -141,12 +154,13 @@ class Engine:
     def _begin_canvases(self, stepping: list[Sequence]) -> None:
         fresh = [sequence for sequence in stepping if sequence.canvas is None]
         if fresh:
-            canvases = self.noise.step([sequence.noise_key() for sequence in fresh]).renoise()
-            for sequence, token_ids in zip(fresh, canvases, strict=True):
-                sequence.canvas = CanvasState(token_ids=token_ids)
+            keys, longest = [s.noise_key() for s in fresh], self.model.limits.canvas_length
+            canvases = self.noise.step(keys, length=longest).renoise()
+            for sequence, random in zip(fresh, canvases, strict=True):
+                sequence.begin(random)
 
-    def _hidden(self, turns: list[Turn]) -> Hidden | None:
-        """Final hidden states of the rows of all canvases, or None if there are none."""
+    def _hidden(self, turns: list[Turn]) -> list[Hidden]:
+        """Final hidden states of each canvas."""
         segments = []
         for turn in turns:
             sequence, cache = self.sequences[turn.job.request_id], self.cache.of(turn.job.table)
@@ -155,23 +169,33 @@ class Engine:
             rows = sum(len(segment.token_ids) for segment in segments)
             torch.set_num_threads(self.threads.of(rows))
         hidden = run_segments(self.model.network, segments, expert_row_multiple=EXPERT_ROW_MULTIPLE)
-        canvases = [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
-        return torch.cat(canvases) if canvases else None
+        return [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
 
-    def _denoise(self, stepping: list[Sequence], hidden: Hidden | None) -> list[StepFigures]:
-        if hidden is None:
-            return []
+    def _denoise(self, stepping: list[Sequence], hidden: list[Hidden]) -> list[StepFigures]:
+        """A step of each canvas, those of one length together."""
+        figures: dict[int, StepFigures] = {}
+        lengths = [sequence.limits.canvas_length for sequence in stepping]
+        for length in dict.fromkeys(lengths):
+            members = [i for i, other in enumerate(lengths) if other == length]
+            of_length = [stepping[i] for i in members]
+            rows = torch.cat([hidden[i] for i in members])
+            figures |= zip(members, self._denoise_equal(of_length, rows, length), strict=True)
+        return [figures[i] for i in range(len(stepping))]
+
+    def _denoise_equal(
+        self, stepping: list[Sequence], hidden: Hidden, length: int
+    ) -> list[StepFigures]:
         network = self.model.network
         logits_of = controlled(
             lambda rows: network.logits(hidden[rows]),
             [sequence.controls for sequence in stepping],
-            length=self.model.limits.canvas_length,
+            length=length,
         )
         return denoise(
             [sequence.canvas for sequence in stepping if sequence.canvas is not None],
             logits_of,
             samplings=[sequence.request.sampling for sequence in stepping],
-            noise=self.noise.step([sequence.noise_key() for sequence in stepping]),
+            noise=self.noise.step([s.noise_key() for s in stepping], length=length),
             model=network,
         )
 

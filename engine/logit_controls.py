@@ -1,4 +1,4 @@
-"""One request's own hand on the logits of its canvases: bias, bans, permissions, penalties.
+"""One request's own hand on the logits of its canvases: bias, bans, permissions, penalties, pins.
 
 They act before everything else that is read off the logits, so on the draw, acceptance, drafts and
 the signal to the next step alike.
@@ -6,6 +6,7 @@ the signal to the next step alike.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -24,10 +25,21 @@ class LogitControls:
     """What is done to the logits of one request's next canvas."""
 
     def __init__(
-        self, sampling: Sampling, *, always_allowed: Iterable[int], size: int, device: torch.device
+        self,
+        sampling: Sampling,
+        *,
+        always_allowed: Iterable[int],
+        size: int,
+        device: torch.device,
+        pinned: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """`always_allowed` end an answer or fill up behind it; `size` is the vocabulary's."""
+        """`always_allowed` end an answer or fill up behind it; `size` is the vocabulary's. `pinned`
+        are ascending positions of the answer with their only token.
+        """
         self._sampling = sampling
+        self._pinned = pinned
+        self._length = 0
+        """Of the canvases committed so far."""
         self._added = torch.zeros(size, device=device)
         """[V], to the logit of each token."""
         self._seen = torch.zeros(size, dtype=torch.bool, device=device)
@@ -51,17 +63,31 @@ class LogitControls:
         committed = torch.tensor(token_ids, dtype=torch.int64, device=self._added.device)
         ids, counts = committed.unique(return_counts=True)
         self._added[ids] -= self._sampling.frequency_penalty * counts
+        self._length += len(token_ids)
         fresh = ids[~self._written[ids]]
         self._added[fresh] -= self._sampling.presence_penalty
         self._written[fresh] = True
 
-    def apply(self, logits: Logits) -> Logits:
-        """Logits of rows of the request's canvas as it wants them."""
+    def apply(self, logits: Logits, *, first: int = 0) -> Logits:
+        """Logits of rows of the request's canvas, from its position `first` on, as it wants them.
+
+        A pin wins over everything else: its token has probability 1.
+        """
         penalty = self._sampling.repetition_penalty
         if penalty != 1.0:
             penalised = torch.where(logits > 0.0, logits / penalty, logits * penalty)
             logits = torch.where(self._seen, penalised, logits)
-        return logits + self._added
+        logits = logits + self._added
+        start = self._length + first
+        low, high = (
+            bisect_left(self._pinned, (place, 0)) for place in (start, start + len(logits))
+        )
+        if low < high:
+            positions, tokens = zip(*self._pinned[low:high], strict=True)
+            rows = torch.tensor(positions, device=logits.device) - start
+            logits[rows] = FORBIDDEN
+            logits[rows, list(tokens)] = 0.0
+        return logits
 
 
 def controlled(
@@ -75,9 +101,9 @@ def controlled(
         logits = logits_of(rows)
         for i in range(rows.start // length, -(-rows.stop // length)):
             if (control := controls[i]) is not None:
-                first = max(i * length - rows.start, 0)
-                own = logits[first : (i + 1) * length - rows.start]
-                own.copy_(control.apply(own))
+                begin = max(i * length - rows.start, 0)
+                own = logits[begin : (i + 1) * length - rows.start]
+                own.copy_(control.apply(own, first=rows.start + begin - i * length))
         return logits
 
     return of

@@ -48,6 +48,24 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanvasPlan:
+    """What the canvases of a request start from and keep. Positions count from the answer's first
+    token, over all canvases.
+    """
+
+    starting_ids: tuple[int, ...] = ()
+    """Tokens of the first positions, where a canvas otherwise starts random."""
+    pinned: tuple[tuple[int, int], ...] = ()
+    """Positions, ascending, and the token that each of them keeps."""
+    template_length: int | None = None
+    """Positions of a template: the answer ends with them, and what fills up a gap is left out."""
+    read_only: bool = False
+    """Whether the answer is one canvas."""
+    canvas_length: int | None = None
+    """Tokens of each canvas, at most the model's; None is as many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
     """Generate an answer to `prompt_ids`."""
 
@@ -64,6 +82,7 @@ class Submit:
     """Whom the work is charged to: each share gets as much as any other while they compete."""
     priority: int = 0
     """-1, 0 or 1; each gets four times the work of the next lower one while they compete."""
+    canvas: CanvasPlan = CanvasPlan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,8 +52,8 @@ class StepNoise(Protocol):
 class Noise(Protocol):
     """Where randomness comes from."""
 
-    def step(self, keys: Sequence[NoiseKey]) -> StepNoise:
-        """The decisions of these canvases, in their order."""
+    def step(self, keys: Sequence[NoiseKey], *, length: int) -> StepNoise:
+        """The decisions of these canvases, in their order, each of `length` tokens."""
         ...
 
 
@@ -82,8 +82,8 @@ class CounterNoise:
         self.length, self.vocabulary_size, self.device = length, vocabulary_size, device
         self._blocks: OrderedDict[NoiseKey, CounterStep] = OrderedDict()
 
-    def step(self, keys: Sequence[NoiseKey]) -> CounterStep:
-        """One uniform and one token for every position of every canvas."""
+    def step(self, keys: Sequence[NoiseKey], *, length: int) -> CounterStep:
+        """One uniform and one token for every position of every canvas, whatever its length."""
         blocks = [_block_of(key) for key in keys]
         self._make([block for block in dict.fromkeys(blocks) if block not in self._blocks])
         made = [
@@ -91,8 +91,8 @@ class CounterNoise:
             for key, block in zip(keys, blocks, strict=True)
         ]
         return CounterStep(
-            torch.stack([block.uniforms[row] for block, row in made]),
-            torch.stack([block.tokens[row] for block, row in made]),
+            torch.stack([block.uniforms[row, :length] for block, row in made]),
+            torch.stack([block.tokens[row, :length] for block, row in made]),
         )
 
     def _make(self, blocks: list[NoiseKey]) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from palimpsest.engine.cache import KeyValues
 from palimpsest.engine.diffusion import CanvasState, StepFigures
+from palimpsest.engine.filling import Filling
 from palimpsest.engine.logit_controls import LogitControls
 from palimpsest.engine.messages import (
     Committed,
@@ -31,6 +32,7 @@ from palimpsest.engine.messages import (
 from palimpsest.engine.noise import NoiseKey
 from palimpsest.engine.scheduler import Job, Turn
 from palimpsest.engine.segments import Segment
+from palimpsest.engine.shapes import Canvas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,8 @@ class Sequence:
     limits: Limits
     controls: LogitControls | None = None
     """None: logits are left as they are."""
+    filling: Filling | None = None
+    """None: there is no template."""
     canvas_index: int = 0
     canvas: CanvasState | None = None
     """None between the end of a canvas and the first pass of the next."""
@@ -84,6 +88,17 @@ class Sequence:
         """Of the canvas's next step; of its beginning if it has none yet."""
         step = 0 if self.canvas is None else self.canvas.step + 1
         return NoiseKey(self.request.sampling.seed, self.canvas_index, step)
+
+    def begin(self, random: Canvas) -> None:
+        """The next canvas starts, from these tokens where the request does not say otherwise."""
+        length, plan = self.limits.canvas_length, self.request.canvas
+        first, tokens = self.canvas_index * length, random[:length].clone()
+        given = plan.starting_ids[first : first + length]
+        tokens[: len(given)] = torch.tensor(given, dtype=tokens.dtype, device=tokens.device)
+        for position, token in plan.pinned:
+            if first <= position < first + length:
+                tokens[position - first] = token
+        self.canvas = CanvasState(token_ids=tokens)
 
     def segments(self, turn: Turn, cache: KeyValues, device: torch.device) -> list[Segment]:
         """What `turn` needs in the pass: tokens to encode, then the canvas."""
@@ -155,17 +170,17 @@ class Sequence:
         """The canvas's final tokens, and the end of the request or the commit of the canvas."""
         assert canvas.draft is not None, "a step was done"
         final = canvas.draft.tolist()
-        answer, reason = self._answer(final)
-        self.output_count += len(answer)
+        kept, reason = self._answer(final)
+        self.output_count += len(kept)
         committed = Committed(
             request_id=self.request.request_id,
             canvas_index=self.canvas_index,
             steps=canvas.step,
             converged=figures.converged,
-            token_ids=tuple(answer),
+            token_ids=tuple(final[place] for place in kept),
             start_ns=self.canvas_began_ns,
             end_ns=run.end_ns,
-            logprobs=figures.logprobs[: len(answer)],
+            logprobs=tuple(figures.logprobs[place] for place in kept if figures.logprobs),
         )
         if reason is None:
             self.job.append(final)
@@ -179,18 +194,22 @@ class Sequence:
         return [committed, finished]
 
     def _answer(self, final: Ordered[int]) -> tuple[Ordered[int], FinishReason | None]:
-        """The canvas's tokens that belong to the answer, and why the answer ends, if it does."""
+        """Places in the canvas that belong to the answer, and why it ends, if it does."""
+        if self.filling is not None:
+            kept = self.filling.read(final)
+            return kept, FinishReason.STOP if self.filling.is_whole else None
         stops = self.request.sampling.stop_token_ids
         ends = self.limits.end_token_ids.union(stops)
         end = next((i for i, token in enumerate(final) if token in ends), None)
         room = self.request.sampling.max_output_tokens - self.output_count
         if end is not None and end <= room:
             by_request = final[end] not in self.limits.end_token_ids
-            return final[:end], FinishReason.STOP_TOKEN if by_request else FinishReason.STOP
+            return range(end), FinishReason.STOP_TOKEN if by_request else FinishReason.STOP
         if len(final) >= room:
-            return final[:room], FinishReason.LENGTH
+            return range(room), FinishReason.LENGTH
         after = len(self.job.tokens) + 2 * self.limits.canvas_length
-        return final, FinishReason.LENGTH if after > self.limits.max_context_tokens else None
+        over = self.request.canvas.read_only or after > self.limits.max_context_tokens
+        return range(len(final)), FinishReason.LENGTH if over else None
 
     def _stepped(self, canvas: CanvasState, figures: StepFigures, run: Pass) -> Stepped:
         return Stepped(

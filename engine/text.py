@@ -108,6 +108,11 @@ class TextCodec:
         """Ids of raw text as it is: nothing is added, special tokens in the text are recognised."""
         return self._tokenizer.encode(text, add_special_tokens=False)
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Ids of text in which special tokens are ordinary characters."""
+        encode = self._tokenizer.encode
+        return encode(text, add_special_tokens=False, split_special_tokens=True)
+
     @property
     def markers(self) -> Mapping[int, Marker]:
         """The markers by their ids; those that the tokenizer does not know are missing."""

@@ -50,6 +50,7 @@ class AnswerWriter:
         )
         self._parser.push(submit.committed_ids, final=False)
         self._thinking_tokens_before = self._parser.thinking_tokens
+        self._canvas_length = submit.canvas.canvas_length or model.canvas_length
         self._known_texts: dict[int, str] = {}
 
     def write(self, delivery: Delivery) -> AnswerEvent:
@@ -71,6 +72,7 @@ class AnswerWriter:
             prompt_tokens=len(self._submit.prompt_ids),
             cached_prompt_tokens=prefill.cached_count,
             seed=self._submit.sampling.seed,
+            canvas_length=self._canvas_length,
             accepted_ns=self._call.accepted_ns,
             prefill_start_ns=prefill.start_ns,
             prefill_end_ns=prefill.end_ns,
@@ -95,6 +97,9 @@ class AnswerWriter:
 
     def _before_end(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
         stops = (*self._model.end_token_ids, *self._submit.sampling.stop_token_ids)
+        if self._submit.canvas.template_length is not None:
+            # they end a gap, not the answer
+            return tuple(token for token in token_ids if token not in stops)
         ends = (token_ids.index(end) for end in stops if end in token_ids)
         return token_ids[: min(ends, default=len(token_ids))]
 
@@ -123,7 +128,7 @@ class AnswerWriter:
             called_tools=self._parser.call_count > 0,
             usage=usage,
             thinking_tokens=self._parser.thinking_tokens - self._thinking_tokens_before,
-            speeds=self._call.speeds(usage, canvas_length=self._model.canvas_length),
+            speeds=self._call.speeds(usage, canvas_length=self._canvas_length),
         )
 
 

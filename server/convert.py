@@ -6,12 +6,13 @@ Pure functions. What is not in the tables below is refused by strict.py, by name
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from palimpsest.engine.api import InvalidRequest
+from palimpsest.engine.api import MAX_OUTPUT_TOKENS, InvalidRequest
 from palimpsest.server.conversation import conversation
 from palimpsest.server.exchange import (
+    CanvasControl,
     Generation,
     Preview,
     PreviewMode,
@@ -81,6 +82,16 @@ SAMPLING = frozenset(
         "logprobs",
     }
 )
+CANVAS = frozenset(
+    {
+        "starting_token_ids",
+        "pinned_positions",
+        "template.spans.literal",
+        "template.spans.free.token_count",
+        "read_only",
+        "canvas_length",
+    }
+)
 PREVIEW = frozenset(
     {
         "mode",
@@ -97,6 +108,7 @@ INPUT = (
     frozenset({"model", "request_id", "share", "priority"})
     | _below("prompt", PROMPT)
     | _below("sampling", SAMPLING)
+    | _below("canvas", CANVAS)
 )
 GENERATE = _below("input", INPUT)
 STREAM_GENERATE = GENERATE | _below("preview", PREVIEW) | _below("resume", RESUME)
@@ -155,6 +167,7 @@ def _generation(
         prompt=_prompt(request.input.prompt, "input.prompt"),
         sampling=chosen_sampling(request.input.sampling),
         preview=preview,
+        canvas=_canvas(request.input.canvas),
         resume=resume,
         share=request.input.share,
         priority=_PRIORITIES[request.input.priority],
@@ -183,6 +196,38 @@ def _prompt(prompt: prompt_pb2.Prompt, path: str) -> Prompt:
 def _require_content(content: str | Iterable[object], path: str) -> None:
     if not content:
         raise InvalidRequest(path, "is empty")
+
+
+def _canvas(control: canvas_pb2.CanvasControl) -> CanvasControl:
+    given = CanvasControl(
+        starting_token_ids=tuple(control.starting_token_ids),
+        pinned_positions=tuple(control.pinned_positions),
+        template=tuple(_spans(control.template)),
+        read_only=control.read_only,
+        canvas_length=control.canvas_length if control.HasField("canvas_length") else None,
+    )
+    if control.HasField("template"):
+        if not any(isinstance(span, int) for span in given.template):
+            raise InvalidRequest("input.canvas.template.spans", "have no gap")
+        if given.starting_token_ids or given.pinned_positions:
+            reason = "cannot be together with starting_token_ids or pinned_positions"
+            raise InvalidRequest("input.canvas.template", reason)
+    return given
+
+
+def _spans(template: canvas_pb2.CanvasTemplate) -> Iterator[str | int]:
+    for index, span in enumerate(template.spans):
+        path = f"input.canvas.template.spans[{index}]"
+        match span.WhichOneof("kind"):
+            case "literal":
+                yield span.literal
+            case "free":
+                if not 1 <= span.free.token_count <= MAX_OUTPUT_TOKENS:
+                    reason = f"{span.free.token_count} is outside 1 to {MAX_OUTPUT_TOKENS}"
+                    raise InvalidRequest(f"{path}.free.token_count", reason)
+                yield span.free.token_count
+            case _:
+                raise InvalidRequest(path, "is empty: set literal or free")
 
 
 def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:

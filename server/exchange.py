@@ -111,6 +111,21 @@ class ResumePoint:
     """Tokens of the canvases before it; at least one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanvasControl:
+    """What canvases start from and keep; positions count from the answer's first token."""
+
+    starting_token_ids: tuple[int, ...] = ()
+    pinned_positions: tuple[int, ...] = ()
+    """Those of `starting_token_ids` that stay; ascending."""
+    template: tuple[str | int, ...] = ()
+    """Literals, and gaps as their number of positions. Not with the two above."""
+    read_only: bool = False
+    """Whether the answer is one canvas."""
+    canvas_length: int | None = None
+    """None is the model's."""
+
+
 SamplingValue = float | tuple[int, ...] | tuple[tuple[int, float], ...]
 """Of a field of Sampling."""
 
@@ -126,6 +141,7 @@ class Generation:
     """The fields of Sampling that the caller set; the rest is the checkpoint's own."""
     preview: Preview | None
     """None: commits alone."""
+    canvas: CanvasControl = CanvasControl()
     resume: ResumePoint | None = None
     """None: from the first canvas on."""
     share: str = ""
@@ -143,6 +159,8 @@ class Started:
     prompt_tokens: int
     cached_prompt_tokens: int
     seed: int
+    canvas_length: int
+    """Of this answer's canvases."""
     accepted_ns: int
     prefill_start_ns: int
     prefill_end_ns: int

@@ -22,6 +22,7 @@ from palimpsest.engine.api import (
 )
 from palimpsest.server.answer import AnswerWriter
 from palimpsest.server.call import Call
+from palimpsest.server.canvas_control import plan
 from palimpsest.server.exchange import (
     AnswerEvent,
     ChatPrompt,
@@ -69,7 +70,7 @@ class Generator:
     async def generate(self, wanted: Generation, call: Call) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer. Closing the iterator frees the engine at its next step.
 
-        Raises InvalidRequest (field paths start at `prompt`, `sampling` and `resume`),
+        Raises InvalidRequest (field paths start at `prompt`, `sampling`, `canvas` and `resume`),
         ModelNotFound, Overloaded, EngineStopped, and TimeoutError at the call's deadline.
         """
         model = self.model(wanted.model)
@@ -78,7 +79,10 @@ class Generator:
         with self._gate.enter(), self._engine.admit() as request_id:
             prompt_ids = await self._tokenise(model, wanted.prompt)
             sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
-            refuse_ended(committed, sampling, model, prompt_tokens=len(prompt_ids))
+            canvas = plan(wanted.canvas, await self._loaded_codec(), model, sampling)
+            length = canvas.canvas_length or model.canvas_length
+            narrowed = replace(model, canvas_length=length)
+            refuse_ended(committed, sampling, narrowed, prompt_tokens=len(prompt_ids))
             operation = "chat" if isinstance(wanted.prompt, ChatPrompt) else "text_completion"
             call.describe(operation=operation, model=model, prompt_tokens=len(prompt_ids))
             preview = wanted.preview
@@ -90,6 +94,7 @@ class Generator:
                 committed_ids=committed,
                 share=wanted.share,
                 priority=wanted.priority,
+                canvas=canvas,
             )
             writer = AnswerWriter(wanted, submit, model, call, await self._loaded_codec())
             with self._engine.submit(

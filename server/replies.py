@@ -109,7 +109,7 @@ def _started(event: Started) -> generation_pb2.Started:
     return generation_pb2.Started(
         request_id=event.request_id,
         model=event.model.name,
-        canvas_length=event.model.canvas_length,
+        canvas_length=event.canvas_length,
         prompt_tokens=event.prompt_tokens,
         cached_prompt_tokens=event.cached_prompt_tokens,
         accept_time=_timestamp(event.accepted_ns),

@@ -20,13 +20,17 @@ def committed_tokens(wanted: Generation, model: ModelInfo) -> tuple[int, ...]:
     if "seed" not in wanted.sampling:
         reason = "is not set: only the seed of the broken stream continues it exactly"
         raise InvalidRequest("sampling.seed", reason)
+    if wanted.canvas.template:
+        reason = "an answer by a template is not resumed, it starts over"
+        raise InvalidRequest("resume.first_canvas_index", reason)
     tokens = resume.committed_token_ids
-    expected = resume.first_canvas_index * model.canvas_length
+    length = wanted.canvas.canvas_length or model.canvas_length
+    expected = resume.first_canvas_index * length
     if len(tokens) != expected:
         raise InvalidRequest(
             "resume.committed_token_ids",
             f"{len(tokens)} tokens are not first_canvas_index {resume.first_canvas_index} times "
-            f"the canvas length {model.canvas_length}, {expected}",
+            f"the canvas length {length}, {expected}",
         )
     if (highest := max(tokens)) >= model.vocabulary_size:
         raise InvalidRequest(

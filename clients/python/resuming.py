@@ -103,7 +103,12 @@ class Answer:
         asked.sampling.seed = started.seed
 
     def _is_whole(self, commit: Commit) -> bool:
-        """Whether another canvas may follow: only the last one of an answer is cut."""
+        """Whether another canvas may follow: only the last one of an answer is cut.
+
+        What fills the gaps of a template is not told, so such an answer starts over.
+        """
+        if self.request.input.canvas.HasField("template"):
+            return False
         return self._started is not None and len(commit.token_ids) == self._started.canvas_length
 
     def _had_ended(self, error: PalimpsestError) -> bool:

@@ -13,7 +13,7 @@ from pairs import Pair
 from replay import answer, random_prompt, run, submit
 
 from palimpsest.engine.engine import Engine, LoadedModel
-from palimpsest.engine.messages import Committed, Encoded, Event, Submit
+from palimpsest.engine.messages import CanvasPlan, Committed, Encoded, Event, Submit
 from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.sequence import Limits
@@ -45,7 +45,8 @@ def question(number: int, *, tokens: int = 130) -> Submit:
         **random.choice(CONTROLS),
     )
     prompt = source.encode(source.renderer.prompt(item))
-    return submit(prompt, sampling, request_id=number)
+    canvas = CanvasPlan(canvas_length=random.choice((None, None, None, 24)))
+    return replace(submit(prompt, sampling, request_id=number), canvas=canvas)
 
 
 def of(events: Sequence[Event], request_id: int) -> list[int]:

@@ -71,7 +71,7 @@ def begin() -> CanvasState:
 
 def step(calm: Pair, state: CanvasState, logits: Tensor, sampling: Sampling) -> StepFigures:
     source = CounterNoise(length=LENGTH, vocabulary_size=VOCABULARY, device=torch.device("cpu"))
-    noise = source.step([NoiseKey(sampling.seed, 0, state.step + 1)])
+    noise = source.step([NoiseKey(sampling.seed, 0, state.step + 1)], length=LENGTH)
     return denoise_one(state, logits, sampling=sampling, noise=noise, model=calm.model.network)
 
 
@@ -192,7 +192,7 @@ def test_canvases_denoised_together_are_denoised_as_they_are_alone(calm: Pair) -
         together,
         lambda rows: logits[rows],
         samplings=samplings,
-        noise=source.step(keys),
+        noise=source.step(keys, length=LENGTH),
         model=calm.model.network,
     )
     for i, state in enumerate(begun):

@@ -204,10 +204,10 @@ class ShortOfMemory(CounterNoise):
 
     most, never = 2, 13
 
-    def step(self, keys: Sequence[NoiseKey]) -> CounterStep:
+    def step(self, keys: Sequence[NoiseKey], *, length: int) -> CounterStep:
         if len(keys) > self.most or any(key.seed == self.never for key in keys):
             raise torch.OutOfMemoryError("no room on the device")
-        return super().step(keys)
+        return super().step(keys, length=length)
 
 
 def short_of_memory(model: LoadedModel) -> Engine:

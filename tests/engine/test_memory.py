@@ -38,7 +38,7 @@ with torch.inference_mode():
         canvases,
         lambda rows: torch.zeros(rows.stop - rows.start, 262_144),
         samplings=count * [Sampling(max_output_tokens=1, seed=0)],
-        noise=noise.step([NoiseKey(0, i, 1) for i in range(count)]),
+        noise=noise.step([NoiseKey(0, i, 1) for i in range(count)], length=256),
         model=model,
     )
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -27,7 +27,9 @@ class OneCanvas:
     canvas_index: int
 
     def step(self, step: int) -> CounterStep:
-        return self.source.step([NoiseKey(self.seed, self.canvas_index, step)])
+        return self.source.step(
+            [NoiseKey(self.seed, self.canvas_index, step)], length=self.source.length
+        )
 
     def draw(self, probabilities: Tensor, step: int) -> Tensor:
         return self.step(step).draw(probabilities, slice(0, len(probabilities)))
@@ -73,7 +75,9 @@ def test_canvases_asked_for_together_get_what_each_gets_alone() -> None:
     keys = [
         NoiseKey(seed, index, step) for seed in (1, 2**63) for index in (0, 5) for step in (0, 9)
     ]
-    together = CounterNoise(length=LENGTH, vocabulary_size=VOCABULARY, device=CPU).step(keys)
+    together = CounterNoise(length=LENGTH, vocabulary_size=VOCABULARY, device=CPU).step(
+        keys, length=LENGTH
+    )
     for row, key in enumerate(keys):
         alone = make(key.seed, key.canvas_index).step(key.step)
         assert torch.equal(together.tokens[row], alone.tokens[0])
@@ -85,7 +89,7 @@ def test_what_was_forgotten_is_made_again_as_it_was(monkeypatch: pytest.MonkeyPa
     before = everything(noise)
     monkeypatch.setattr(noise_module, "BLOCKS_KEPT", 2)
     for index in range(5):
-        noise.source.step([NoiseKey(7, index, 1)])
+        noise.source.step([NoiseKey(7, index, 1)], length=noise.source.length)
     assert len(noise.source._blocks) == 2
     assert everything(noise) == before
 

@@ -186,7 +186,7 @@ def test_the_mask_of_a_draft_names_the_positions_that_were_accepted(calm: Pair) 
     class Marked:
         """Draws 1 everywhere and renoises with 0, so that the next canvas shows the mask."""
 
-        def step(self, keys: Sequence[NoiseKey]) -> Marked:
+        def step(self, keys: Sequence[NoiseKey], *, length: int) -> Marked:
             return self
 
         def draw(self, probabilities: Tensor, rows: slice) -> Tensor:

@@ -238,10 +238,10 @@ def test_a_message_of_a_part_that_is_not_built_is_named_down_to_its_field() -> N
 
 def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
     request = streamed()
-    request.input.canvas.SetInParent()
+    request.input.sampling.response_format.SetInParent()
     with pytest.raises(Unsupported) as caught:
         convert.stream_generation(request)
-    assert caught.value.field == "input.canvas"
+    assert caught.value.field == "input.sampling.response_format"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,6 @@ def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
             lambda r: setattr(r.input.prompt.chat.tool_choice, "tool_name", "f"),
             "input.prompt.chat.tool_choice.tool_name",
         ),
-        (lambda r: setattr(r.input.canvas, "read_only", True), "input.canvas.read_only"),
         (lambda r: setattr(r.preview, "allow_deltas", True), "preview.allow_deltas"),
     ],
 )

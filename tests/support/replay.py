@@ -28,8 +28,8 @@ class ReplayedNoise:
     count: int = 1
     """Canvases of a step."""
 
-    def step(self, keys: Sequence[NoiseKey]) -> ReplayedNoise:
-        return replace(self, count=len(keys))
+    def step(self, keys: Sequence[NoiseKey], *, length: int) -> ReplayedNoise:
+        return replace(self, count=len(keys), length=length)
 
     def draw(self, probabilities: Tensor, rows: slice) -> Tensor:
         return (probabilities / torch.empty_like(probabilities).exponential_(1)).argmax(-1)
