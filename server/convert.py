@@ -68,6 +68,8 @@ SAMPLING = frozenset(
         "temperature",
     }
 )
+ANSWERING = frozenset({"stop_sequences", "candidate_count"})
+"""Those under `sampling` that the engine does not know."""
 PREVIEW = frozenset(
     {
         "mode",
@@ -82,7 +84,7 @@ RESUME = frozenset({"first_canvas_index", "committed_token_ids"})
 INPUT = (
     frozenset({"model", "request_id", "share", "priority"})
     | _below("prompt", PROMPT)
-    | _below("sampling", SAMPLING)
+    | _below("sampling", SAMPLING | ANSWERING)
 )
 GENERATE = _below("input", INPUT)
 STREAM_GENERATE = GENERATE | _below("preview", PREVIEW) | _below("resume", RESUME)
@@ -137,6 +139,8 @@ def _generation(
     if request.input.priority not in _PRIORITIES:
         raise InvalidRequest("input.priority", f"{request.input.priority} is not a priority")
     sampling = {field.name: value for field, value in request.input.sampling.ListFields()}
+    stop_sequences = sampling.pop("stop_sequences", ())
+    candidate_count = sampling.pop("candidate_count", 1)
     return Generation(
         model=request.input.model,
         prompt=_prompt(request.input.prompt, "input.prompt"),
@@ -145,6 +149,8 @@ def _generation(
         resume=resume,
         share=request.input.share,
         priority=_PRIORITIES[request.input.priority],
+        stop_sequences=tuple(stop_sequences),
+        candidate_count=candidate_count,
     )
 
 
