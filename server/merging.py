@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import TypeVar
 
@@ -17,25 +18,29 @@ async def merge(
     Ends after the last source, and with the first error of one. However it ends, also when it is
     closed early, all sources are closed by then. Each is read one item ahead at most.
     """
-    waiting: dict[asyncio.Future[T], int] = {}
-    try:
-        for index, source in enumerate(sources):
-            waiting[asyncio.ensure_future(anext(source))] = index
-        while waiting:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for item in sorted(done, key=waiting.__getitem__):
-                index = waiting[item]
-                try:
-                    found = item.result()
-                except StopAsyncIteration:
-                    del waiting[item]
-                    continue
-                yield index, found
-                del waiting[item]
-                waiting[asyncio.ensure_future(anext(sources[index]))] = index
-    finally:
-        for item in waiting:
-            item.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+    async with contextlib.AsyncExitStack() as closing:
         for source in sources:
-            await source.aclose()
+            await closing.enter_async_context(contextlib.aclosing(source))
+        waiting = {_next(source): index for index, source in enumerate(sources)}
+        try:
+            while waiting:
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for item in sorted(done, key=waiting.__getitem__):
+                    index = waiting[item]
+                    try:
+                        found = item.result()
+                    except StopAsyncIteration:
+                        del waiting[item]
+                        continue
+                    yield index, found
+                    del waiting[item]
+                    waiting[_next(sources[index])] = index
+        finally:
+            for item in waiting:
+                item.cancel()
+            # a source can be closed only once nobody waits for it
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def _next(source: AsyncGenerator[T, None]) -> asyncio.Future[T]:
+    return asyncio.ensure_future(anext(source))
