@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -19,7 +19,7 @@ def client(server_address: str) -> Iterator[Client]:
         yield client
 
 
-def text_of(events: list[Event]) -> str:
+def text_of(events: Sequence[Event]) -> str:
     return "".join(event.text_delta for event in events if isinstance(event, Commit))
 
 
