@@ -15,7 +15,7 @@ from palimpsest.engine.api import (
     TextCodec,
     Usage,
 )
-from palimpsest.server.call import Call
+from palimpsest.server.call import AnswerRecord
 from palimpsest.server.exchange import (
     AnswerEvent,
     ChatPrompt,
@@ -28,7 +28,7 @@ from palimpsest.server.exchange import (
     Started,
 )
 from palimpsest.server.mailbox import Delivery
-from palimpsest.server.parsing import OutputParser
+from palimpsest.server.reading import Reader
 
 
 class AnswerWriter:
@@ -38,20 +38,48 @@ class AnswerWriter:
     """
 
     def __init__(
-        self, wanted: Generation, submit: Submit, model: ModelInfo, call: Call, codec: TextCodec
+        self,
+        wanted: Generation,
+        submit: Submit,
+        model: ModelInfo,
+        record: AnswerRecord,
+        codec: TextCodec,
     ) -> None:
         self._preview = wanted.preview
         self._submit = submit
         self._model = model
-        self._call = call
+        self._record = record
         self._codec = codec
-        self._parser = OutputParser(
-            codec, submit.prompt_ids, known_call_ids=_call_ids(wanted.prompt)
+        self._reader = Reader(
+            codec,
+            submit.prompt_ids,
+            known_call_ids=_call_ids(wanted.prompt),
+            stop_sequences=wanted.stop_sequences,
         )
-        self._parser.push(submit.committed_ids, final=False)
-        self._thinking_tokens_before = self._parser.thinking_tokens
+        self._reader.push(submit.committed_ids, final=False)
+        self._thinking_tokens_before = self._reader.thinking_tokens
+        self._told = Usage(
+            prompt_tokens=len(submit.prompt_ids),
+            output_tokens=0,
+            cached_prompt_tokens=0,
+            canvases=0,
+            denoising_steps=0,
+        )
+        """Of what was written so far."""
         self._canvas_length = submit.canvas.canvas_length or model.canvas_length
         self._known_texts: dict[int, str] = {}
+
+    @property
+    def stop_sequence(self) -> str | None:
+        """The sequence that ends the answer with what was written so far, if one does."""
+        return self._reader.stop_sequence
+
+    def stop(self, commit: Delivery) -> Completed:
+        """The end of an answer that a stop sequence ended with `commit`."""
+        assert isinstance(commit.event, Committed), "stop sequences are found in commits"
+        self._record.stop(self._told, reason="stop_sequence", last_commit_ns=commit.event.end_ns)
+        completed = self._completed(commit.sequence + 1, FinishReason.STOP, self._told)
+        return replace(completed, stopped=True)
 
     def write(self, delivery: Delivery) -> AnswerEvent:
         match delivery.event:
@@ -65,15 +93,16 @@ class AnswerWriter:
                 return self._completed(delivery.sequence, reason, usage)
 
     def _started(self, sequence: int, prefill: Encoded) -> Started:
+        self._told = replace(self._told, cached_prompt_tokens=prefill.cached_count)
         return Started(
             sequence=sequence,
-            request_id=self._call.request_id,
+            request_id=self._record.call.request_id,
             model=self._model,
             prompt_tokens=len(self._submit.prompt_ids),
             cached_prompt_tokens=prefill.cached_count,
             seed=self._submit.sampling.seed,
             canvas_length=self._canvas_length,
-            accepted_ns=self._call.accepted_ns,
+            accepted_ns=self._record.call.accepted_ns,
             prefill_start_ns=prefill.start_ns,
             prefill_end_ns=prefill.end_ns,
         )
@@ -88,12 +117,12 @@ class AnswerWriter:
             return shown
         answer = self._before_end(step.draft.token_ids)
         if self._preview.mode is PreviewMode.TEXT:
-            pieces = self._parser.draft(answer)
+            pieces = self._reader.draft(answer)
             return replace(shown, text=pieces.text, thought=pieces.thought)
         token_texts: tuple[str, ...] = ()
         if self._preview.token_texts:
             token_texts = tuple(map(self._token_text, step.draft.token_ids))
-        return replace(shown, token_texts=token_texts, spans=self._parser.spans(answer))
+        return replace(shown, token_texts=token_texts, spans=self._reader.spans(answer))
 
     def _before_end(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
         stops = (*self._model.end_token_ids, *self._submit.sampling.stop_token_ids)
@@ -111,10 +140,17 @@ class AnswerWriter:
 
     def _commit(self, delivery: Delivery, canvas: Committed) -> Commit:
         assert delivery.last_step is not None, "a canvas is committed after a step"
-        pieces = self._parser.push(canvas.token_ids, final=delivery.final)
+        reading = self._reader.push(canvas.token_ids, final=delivery.final)
+        pieces, logprobs = reading.pieces, canvas.logprobs[: len(reading.token_ids)]
+        self._told = replace(
+            self._told,
+            output_tokens=self._told.output_tokens + len(reading.token_ids),
+            canvases=self._told.canvases + 1,
+            denoising_steps=self._told.denoising_steps + canvas.steps,
+        )
         return Commit(
             sequence=delivery.sequence,
-            canvas=canvas,
+            canvas=replace(canvas, token_ids=reading.token_ids, logprobs=logprobs),
             last_step=delivery.last_step,
             text_delta=pieces.text,
             thought_delta=pieces.thought,
@@ -125,10 +161,10 @@ class AnswerWriter:
         return Completed(
             sequence=sequence,
             reason=reason,
-            called_tools=self._parser.call_count > 0,
+            called_tools=self._reader.call_count > 0,
             usage=usage,
-            thinking_tokens=self._parser.thinking_tokens - self._thinking_tokens_before,
-            speeds=self._call.speeds(usage, canvas_length=self._canvas_length),
+            thinking_tokens=self._reader.thinking_tokens - self._thinking_tokens_before,
+            speeds=self._record.speeds(usage, canvas_length=self._canvas_length),
         )
 
 

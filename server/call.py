@@ -9,9 +9,16 @@ import asyncio
 import logging
 import time
 
-from palimpsest.engine.api import Committed, ModelInfo, RequestEvent, Stepped, Usage
+from palimpsest.engine.api import (
+    Committed,
+    Finished,
+    ModelInfo,
+    RequestEvent,
+    Stepped,
+    Usage,
+)
 from palimpsest.server.exchange import Speeds
-from palimpsest.server.tracing import RequestTrace
+from palimpsest.server.tracing import Ending, RequestTrace
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +37,7 @@ class Call:
         """When the call has to end, on the event loop's clock."""
         self._trace = trace
         self._prompt_tokens = 0
-        self._output_tokens = 0
-        self._first_draft_ns: int | None = None
-        self._first_commit_ns: int | None = None
-        self._last_commit_ns = self.accepted_ns
+        self._answers: list[AnswerRecord] = []
         if trace is not None:
             trace.begin(method=method, request_id=request_id, start_ns=self.accepted_ns)
 
@@ -43,32 +47,10 @@ class Call:
         if self._trace is not None:
             self._trace.describe(operation=operation, model=model, prompt_tokens=prompt_tokens)
 
-    def observe(self, event: RequestEvent) -> None:
-        """Take note of an event of the engine, delivered to the caller or not."""
-        if isinstance(event, Stepped) and self._first_draft_ns is None:
-            self._first_draft_ns = event.end_ns
-        elif isinstance(event, Committed):
-            self._output_tokens += len(event.token_ids)
-            self._last_commit_ns = event.end_ns
-            if self._first_commit_ns is None:
-                self._first_commit_ns = event.end_ns
-        if self._trace is not None:
-            self._trace.observe(event)
-
-    def speeds(self, usage: Usage, *, canvas_length: int) -> Speeds:
-        """How fast the answer was; call it after the last commit."""
-        wall_s = max(self._last_commit_ns - self.accepted_ns, 1) / 1e9
-        return Speeds(
-            output_tokens_per_second=usage.output_tokens / wall_s,
-            effective_tokens_per_second=usage.canvases * canvas_length / wall_s,
-            steps_per_canvas=usage.denoising_steps / max(usage.canvases, 1),
-            tokens_per_forward=usage.output_tokens / max(usage.denoising_steps, 1),
-            time_to_first_draft_ns=self._since_acceptance(self._first_draft_ns),
-            time_to_first_commit_ns=self._since_acceptance(self._first_commit_ns),
-        )
-
-    def _since_acceptance(self, moment_ns: int | None) -> int:
-        return 0 if moment_ns is None else max(moment_ns - self.accepted_ns, 0)
+    def answer(self) -> AnswerRecord:
+        """The record of one more answer that the call gives."""
+        self._answers.append(AnswerRecord(self, self._trace))
+        return self._answers[-1]
 
     def end(self, status: str) -> None:
         """Write the log line and close the trace. `status` is a gRPC status name, such as `OK`."""
@@ -79,8 +61,58 @@ class Call:
             self.request_id,
             status,
             self._prompt_tokens,
-            self._output_tokens,
+            sum(answer.output_tokens for answer in self._answers),
             (end_ns - self.accepted_ns) / 1e9,
         )
         if self._trace is not None:
-            self._trace.end(status=status, end_ns=end_ns)
+            endings = [answer.ending for answer in self._answers if answer.ending is not None]
+            self._trace.end(status=status, end_ns=end_ns, endings=endings)
+
+
+class AnswerRecord:
+    """How one answer of a call comes along."""
+
+    def __init__(self, call: Call, trace: RequestTrace | None) -> None:
+        self.call = call
+        self.output_tokens = 0
+        self.ending: Ending | None = None
+        self._trace = trace
+        self._first_draft_ns: int | None = None
+        self._first_commit_ns: int | None = None
+        self._last_commit_ns = call.accepted_ns
+
+    def observe(self, event: RequestEvent) -> None:
+        """Take note of an event of the engine, delivered to the caller or not."""
+        if isinstance(event, Stepped) and self._first_draft_ns is None:
+            self._first_draft_ns = event.end_ns
+        elif isinstance(event, Committed):
+            self.output_tokens += len(event.token_ids)
+            self._last_commit_ns = event.end_ns
+            if self._first_commit_ns is None:
+                self._first_commit_ns = event.end_ns
+        elif isinstance(event, Finished):
+            self.ending = Ending(reason=event.reason.value, usage=event.usage)
+        if self._trace is not None:
+            self._trace.observe(event)
+
+    def stop(self, usage: Usage, *, reason: str, last_commit_ns: int) -> None:
+        """The answer has ended here, whatever else the engine has done for it meanwhile."""
+        self.ending = Ending(reason=reason, usage=usage)
+        self.output_tokens = usage.output_tokens
+        self._last_commit_ns = last_commit_ns
+
+    def speeds(self, usage: Usage, *, canvas_length: int) -> Speeds:
+        """How fast the answer was; call it after the last commit."""
+        accepted_ns = self.call.accepted_ns
+        wall_s = max(self._last_commit_ns - accepted_ns, 1) / 1e9
+        return Speeds(
+            output_tokens_per_second=usage.output_tokens / wall_s,
+            effective_tokens_per_second=usage.canvases * canvas_length / wall_s,
+            steps_per_canvas=usage.denoising_steps / max(usage.canvases, 1),
+            tokens_per_forward=usage.output_tokens / max(usage.denoising_steps, 1),
+            time_to_first_draft_ns=self._since_acceptance(self._first_draft_ns),
+            time_to_first_commit_ns=self._since_acceptance(self._first_commit_ns),
+        )
+
+    def _since_acceptance(self, moment_ns: int | None) -> int:
+        return 0 if moment_ns is None else max(moment_ns - self.call.accepted_ns, 0)

@@ -92,6 +92,8 @@ CANVAS = frozenset(
         "canvas_length",
     }
 )
+ANSWERING = frozenset({"stop_sequences", "candidate_count"})
+"""Those under `sampling` that the engine does not know."""
 PREVIEW = frozenset(
     {
         "mode",
@@ -107,7 +109,7 @@ RESUME = frozenset({"first_canvas_index", "committed_token_ids"})
 INPUT = (
     frozenset({"model", "request_id", "share", "priority"})
     | _below("prompt", PROMPT)
-    | _below("sampling", SAMPLING)
+    | _below("sampling", SAMPLING | ANSWERING)
     | _below("canvas", CANVAS)
 )
 GENERATE = _below("input", INPUT)
@@ -162,15 +164,18 @@ def _generation(
             raise InvalidRequest(f"input.{name}", reason)
     if request.input.priority not in _PRIORITIES:
         raise InvalidRequest("input.priority", f"{request.input.priority} is not a priority")
+    sampling = request.input.sampling
     return Generation(
         model=request.input.model,
         prompt=_prompt(request.input.prompt, "input.prompt"),
-        sampling=chosen_sampling(request.input.sampling),
+        sampling=chosen_sampling(sampling, besides=ANSWERING),
         preview=preview,
         canvas=_canvas(request.input.canvas),
         resume=resume,
         share=request.input.share,
         priority=_PRIORITIES[request.input.priority],
+        stop_sequences=tuple(sampling.stop_sequences),
+        candidate_count=sampling.candidate_count if sampling.HasField("candidate_count") else 1,
     )
 
 

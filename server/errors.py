@@ -55,6 +55,8 @@ TABLE: Mapping[type[Exception], Verdict] = {
     EngineError: Verdict(grpc.StatusCode.INTERNAL, "ENGINE_FAILED"),
     TimeoutError: Verdict(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
 }
+DEADLINE_SLACK_S = 0.05
+"""A caller's clock has run since before its request arrived, so it ends the call before ours."""
 UNKNOWN_FAILURE = Verdict(grpc.StatusCode.INTERNAL, "INTERNAL")
 
 
@@ -68,7 +70,7 @@ async def reply_with_status(context: grpc.aio.ServicerContext, call: Call) -> As
     except (asyncio.CancelledError, GeneratorExit):
         # A stream that waits for its reader ends in GeneratorExit instead of CancelledError.
         remaining_s = context.time_remaining()
-        in_time = remaining_s is None or remaining_s > 0
+        in_time = remaining_s is None or remaining_s > DEADLINE_SLACK_S
         call.end("CANCELLED" if in_time else "DEADLINE_EXCEEDED")
         raise
     except Exception:

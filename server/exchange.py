@@ -147,6 +147,10 @@ class Generation:
     share: str = ""
     priority: int = 0
     """-1, 0 or 1."""
+    stop_sequences: tuple[str, ...] = ()
+    """The answer ends before the first of these in its text."""
+    candidate_count: int = 1
+    """Answers to give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +201,7 @@ class Snapshot:
     """In mode TOKENS, if asked for: one per position."""
     spans: tuple[ContentSpan, ...] = ()
     """In mode TOKENS: positions that are not plain text."""
+    candidate_index: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +214,7 @@ class Commit:
     text_delta: str
     thought_delta: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    candidate_index: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +241,9 @@ class Completed:
     thinking_tokens: int
     """Of the output tokens, those of thought."""
     speeds: Speeds
+    stopped: bool = False
+    """Whether a stop sequence ended it, and not what `reason` says."""
+    candidate_index: int = 0
 
 
 AnswerEvent = Started | Snapshot | Commit | Completed

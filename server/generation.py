@@ -7,8 +7,9 @@ Knows no wire format and no process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 
 from palimpsest.engine.api import (
@@ -22,6 +23,7 @@ from palimpsest.engine.api import (
 )
 from palimpsest.server.answer import AnswerWriter
 from palimpsest.server.call import Call
+from palimpsest.server.candidates import candidate_seed, check_count, one_stream
 from palimpsest.server.canvas_control import plan
 from palimpsest.server.exchange import (
     AnswerEvent,
@@ -33,7 +35,8 @@ from palimpsest.server.exchange import (
 )
 from palimpsest.server.gate import Gate
 from palimpsest.server.prompting import encode
-from palimpsest.server.resuming import committed_tokens, refuse_ended
+from palimpsest.server.resuming import committed_tokens, refuse_ended, refuse_stopped
+from palimpsest.server.stopping import check_sequences
 from palimpsest.server.supervisor import Supervisor
 
 
@@ -68,15 +71,18 @@ class Generator:
         return len(await self._tokenise(self.model(model), prompt))
 
     async def generate(self, wanted: Generation, call: Call) -> AsyncGenerator[AnswerEvent, None]:
-        """The events of one answer. Closing the iterator frees the engine at its next step.
+        """The events of all answers to `wanted`. Closing the iterator frees the engine at its next
+        step.
 
         Raises InvalidRequest (field paths start at `prompt`, `sampling`, `canvas` and `resume`),
         ModelNotFound, Overloaded, EngineStopped, and TimeoutError at the call's deadline.
         """
         model = self.model(wanted.model)
         sampling = _sampling(wanted, model)
+        check_sequences(wanted.stop_sequences)
+        check_count(wanted.candidate_count)
         committed = committed_tokens(wanted, model)
-        with self._gate.enter(), self._engine.admit() as request_id:
+        with self._gate.enter(), self._places(wanted.candidate_count) as request_ids:
             prompt_ids = await self._tokenise(model, wanted.prompt)
             sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
             canvas = plan(wanted.canvas, await self._loaded_codec(), model, sampling)
@@ -87,7 +93,7 @@ class Generator:
             call.describe(operation=operation, model=model, prompt_tokens=len(prompt_ids))
             preview = wanted.preview
             submit = Submit(
-                request_id=request_id,
+                request_id=request_ids[0],
                 prompt_ids=prompt_ids,
                 sampling=sampling,
                 drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
@@ -96,15 +102,38 @@ class Generator:
                 priority=wanted.priority,
                 canvas=canvas,
             )
-            writer = AnswerWriter(wanted, submit, model, call, await self._loaded_codec())
-            with self._engine.submit(
-                submit,
-                pace=None if preview is None else preview.pace,
-                deadline_s=call.deadline_s,
-                observe=call.observe,
-            ) as mailbox:
-                async for delivery in mailbox:
-                    yield writer.write(delivery)
+            answers = [
+                self._answer(wanted, one, model, call) for one in _candidates(submit, request_ids)
+            ]
+            events = answers[0] if len(answers) == 1 else one_stream(answers, sampling.seed)
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    yield event
+
+    @contextlib.contextmanager
+    def _places(self, count: int) -> Iterator[list[int]]:
+        """A place in the queue for each candidate, or for none. Raises as Supervisor.admit."""
+        with contextlib.ExitStack() as places:
+            yield [places.enter_context(self._engine.admit()) for _ in range(count)]
+
+    async def _answer(
+        self, wanted: Generation, submit: Submit, model: ModelInfo, call: Call
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of one answer, up to its end or its first stop sequence."""
+        record, preview = call.answer(), wanted.preview
+        writer = AnswerWriter(wanted, submit, model, record, await self._loaded_codec())
+        refuse_stopped(writer.stop_sequence)
+        with self._engine.submit(
+            submit,
+            pace=None if preview is None else preview.pace,
+            deadline_s=call.deadline_s,
+            observe=record.observe,
+        ) as mailbox:
+            async for delivery in mailbox:
+                yield writer.write(delivery)
+                if writer.stop_sequence is not None:
+                    yield writer.stop(delivery)
+                    return
 
     async def _loaded_codec(self) -> TextCodec:
         # Shielded: a caller who hangs up must not stop the loading.
@@ -124,6 +153,14 @@ def _sampling(wanted: Generation, model: ModelInfo) -> Sampling:
         return sampling
     except InvalidRequest as error:
         raise error.under("sampling") from None
+
+
+def _candidates(submit: Submit, request_ids: Sequence[int]) -> Iterator[Submit]:
+    """The same request under each id, each with a seed of its own."""
+    for index, request_id in enumerate(request_ids):
+        seed = candidate_seed(submit.sampling.seed, index)
+        sampling = replace(submit.sampling, seed=seed)
+        yield replace(submit, request_id=request_id, sampling=sampling)
 
 
 def _within_context(sampling: Sampling, model: ModelInfo, *, prompt_tokens: int) -> Sampling:

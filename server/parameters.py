@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from palimpsest.engine.api import InvalidRequest
@@ -32,9 +32,14 @@ EFFORTS: Mapping[int, dict[str, SamplingValue]] = {
 LISTS = {"banned_token_ids", "allowed_token_ids", "stop_token_ids"}
 
 
-def chosen_sampling(parameters: sampling_pb2.SamplingParameters) -> Mapping[str, SamplingValue]:
-    """The fields that are set, an effort as what it stands for under what is set beside it."""
-    fields: dict[str, Any] = {field.name: value for field, value in parameters.ListFields()}
+def chosen_sampling(
+    parameters: sampling_pb2.SamplingParameters, *, besides: Set[str]
+) -> Mapping[str, SamplingValue]:
+    """The fields that are set, an effort as what it stands for under what is set beside it; without
+    those named by `besides`.
+    """
+    set_fields = ((field.name, value) for field, value in parameters.ListFields())
+    fields: dict[str, Any] = {name: value for name, value in set_fields if name not in besides}
     effort = fields.pop("effort", sampling_pb2.EFFORT_UNSPECIFIED)
     if effort not in EFFORTS:
         raise InvalidRequest("input.sampling.effort", f"{effort} is not an effort")

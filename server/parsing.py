@@ -82,6 +82,10 @@ class OutputParser:
                 self._end(run.part, pieces)
         return pieces
 
+    def unsettled(self) -> str:
+        """Text that waits for the rest of a character, as U+FFFD; nothing is pushed after this."""
+        return self._text.finish() if self._part is Part.TEXT else ""
+
     def draft(self, token_ids: Sequence[int]) -> Pieces:
         """What tokens that may still change say by themselves; calls are left out."""
         texts, thoughts = [], []

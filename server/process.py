@@ -33,20 +33,14 @@ class EngineProcess:
     async def start(cls, options: EngineOptions, command: Sequence[str] = WORKER) -> EngineProcess:
         """Start `command --fd N` and hand it `options`. Does not wait for the model."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                "--fd",
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                env={**ENVIRONMENT, **os.environ},
-                # The server's own standard output carries `--ready-json`.
-                stdout=_STDERR,
-                # Ctrl-C in the terminal is for the server, which then drains.
-                process_group=0,
-            )
-        channel = await AsyncChannel.open(ours)
+        # whoever is cancelled while it waits here leaves nothing behind
+        with contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
+            with theirs:
+                process = await _spawn([*command, "--fd", str(theirs.fileno())], theirs.fileno())
+            undo.callback(_kill, process)
+            channel = await AsyncChannel.open(ours)
+            undo.pop_all()
         channel.send(options)
         return cls(process, channel)
 
@@ -69,14 +63,32 @@ class EngineProcess:
             async with asyncio.timeout(grace_s):
                 return await self._process.wait()
         except TimeoutError:
-            return await self._kill()
+            return await self._end()
         except asyncio.CancelledError:
-            await self._kill()
+            await self._end()
             raise
         finally:
             await self._channel.close()
 
-    async def _kill(self) -> int:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+    async def _end(self) -> int:
+        _kill(self._process)
         return await self._process.wait()
+
+
+async def _spawn(command: Sequence[str], fd: int) -> asyncio.subprocess.Process:
+    """Starts `command` with the file descriptor `fd`."""
+    return await asyncio.create_subprocess_exec(
+        *command,
+        pass_fds=(fd,),
+        stdin=asyncio.subprocess.DEVNULL,
+        env={**ENVIRONMENT, **os.environ},
+        # The server's own standard output carries `--ready-json`.
+        stdout=_STDERR,
+        # Ctrl-C in the terminal is for the server, which then drains.
+        process_group=0,
+    )
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from palimpsest.engine.api import FinishReason, ModelInfo, Stepped, TokenLogprobs
+from palimpsest.server.candidates import candidate_seed
 from palimpsest.server.exchange import (
     AnswerEvent,
     Commit,
@@ -52,13 +53,14 @@ def stream_response(
                     finish_reason=_finish_reason(event),
                     usage=_usage(event),
                     speeds=_speeds(event.speeds),
+                    candidate_index=event.candidate_index,
                 )
             )
     return response
 
 
 def whole_answer(events: Sequence[AnswerEvent]) -> generation_pb2.GenerateResponse:
-    """All events of an answer as one message."""
+    """All events of a stream as one message."""
     response = generation_pb2.GenerateResponse()
     for event in events:
         match event:
@@ -67,18 +69,32 @@ def whole_answer(events: Sequence[AnswerEvent]) -> generation_pb2.GenerateRespon
                 response.model = event.model.name
                 response.seed = event.seed
             case Commit():
-                response.text += event.text_delta
-                response.thought += event.thought_delta
-                response.tool_calls.extend(map(_tool_call, event.tool_calls))
-                response.token_ids.extend(event.canvas.token_ids)
-                response.logprobs.extend(map(_logprobs, event.canvas.logprobs))
+                answer = _answer(response, event.candidate_index)
+                answer.text += event.text_delta
+                answer.thought += event.thought_delta
+                answer.tool_calls.extend(map(_tool_call, event.tool_calls))
+                answer.token_ids.extend(event.canvas.token_ids)
+                answer.logprobs.extend(map(_logprobs, event.canvas.logprobs))
             case Completed():
-                response.finish_reason = _finish_reason(event)
-                response.usage.CopyFrom(_usage(event))
-                response.speeds.CopyFrom(_speeds(event.speeds))
+                answer = _answer(response, event.candidate_index)
+                answer.finish_reason = _finish_reason(event)
+                answer.usage.CopyFrom(_usage(event))
+                answer.speeds.CopyFrom(_speeds(event.speeds))
             case Snapshot():
                 pass  # Not asked for in a unary call.
     return response
+
+
+def _answer(
+    response: generation_pb2.GenerateResponse, index: int
+) -> generation_pb2.GenerateResponse | generation_pb2.Candidate:
+    """Where an answer is written: the first one in the response itself."""
+    if index == 0:
+        return response
+    more = response.more_candidates
+    while len(more) < index:
+        more.add(seed=candidate_seed(response.seed, len(more) + 1))
+    return more[index - 1]
 
 
 def model_message(model: ModelInfo) -> model_pb2.Model:
@@ -130,6 +146,7 @@ def _snapshot(event: Snapshot, preview: Preview | None) -> canvas_pb2.CanvasSnap
         accepted_count=step.accepted_count,
         changed_count=step.changed_count,
         mean_entropy=step.mean_entropy,
+        candidate_index=event.candidate_index,
     )
     if event.text is not None:
         snapshot.text = event.text
@@ -167,6 +184,7 @@ def _commit(event: Commit) -> canvas_pb2.CanvasCommit:
         changed_count=step.changed_count,
         mean_entropy=step.mean_entropy,
         logprobs=map(_logprobs, canvas.logprobs),
+        candidate_index=event.candidate_index,
     )
 
 
@@ -186,6 +204,8 @@ def _tool_call(call: ToolCall) -> chat_pb2.ToolCall:
 
 
 def _finish_reason(completed: Completed) -> generation_pb2.FinishReason.ValueType:
+    if completed.stopped:
+        return generation_pb2.FINISH_REASON_STOP_SEQUENCE
     if completed.called_tools and completed.reason is FinishReason.STOP:
         return generation_pb2.FINISH_REASON_TOOL_CALLS
     return _FINISH_REASONS[completed.reason]

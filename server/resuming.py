@@ -17,6 +17,9 @@ def committed_tokens(wanted: Generation, model: ModelInfo) -> tuple[int, ...]:
     resume = wanted.resume
     if resume is None:
         return ()
+    if wanted.candidate_count > 1:
+        reason = f"{wanted.candidate_count} answers cannot be taken up at once, at most 1"
+        raise InvalidRequest("sampling.candidate_count", reason)
     if "seed" not in wanted.sampling:
         reason = "is not set: only the seed of the broken stream continues it exactly"
         raise InvalidRequest("sampling.seed", reason)
@@ -46,6 +49,13 @@ def refuse_ended(
     """Raises InvalidRequest on `resume` if the answer ends with the tokens that are committed."""
     if committed and (end := _end(committed, sampling, model, prompt_tokens)) is not None:
         raise InvalidRequest("resume", f"{end}: nothing is left to resume")
+
+
+def refuse_stopped(stop_sequence: str | None) -> None:
+    """Raises InvalidRequest on `resume` if a stop sequence ends the answer in what is committed."""
+    if stop_sequence is not None:
+        reason = f"the canvases hold the stop sequence {stop_sequence!r}: nothing is left to resume"
+        raise InvalidRequest("resume", reason)
 
 
 def _end(

@@ -6,14 +6,15 @@ Knows the OpenTelemetry API alone; telemetry.py decides whether and where spans 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from palimpsest.engine.api import Committed, Encoded, Finished, ModelInfo, RequestEvent, Stepped
+from palimpsest.engine.api import Committed, Encoded, ModelInfo, RequestEvent, Stepped, Usage
 
 # All attribute names. `gen_ai.*` and `rpc.*` are OpenTelemetry's semantic conventions.
 GEN_AI_OPERATION = "gen_ai.operation.name"
@@ -64,6 +65,14 @@ class _Canvas:
         self.context = set_span_in_context(span)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an answer ended; a call may give several."""
+
+    reason: str
+    usage: Usage
+
+
 class RequestTrace:
     """The spans of one request; `begin`, then anything, then `end`."""
 
@@ -71,7 +80,8 @@ class RequestTrace:
         """`headers` are the request's; a `traceparent` among them becomes the parent."""
         self._tracer = tracer
         self._parent = _propagator.extract(headers, context=Context())
-        self._canvases: dict[int, _Canvas] = {}
+        self._canvases: dict[tuple[int, int], _Canvas] = {}
+        """By the engine's request, of which every answer is one, and index in it."""
 
     def begin(self, *, method: str, request_id: str, start_ns: int) -> None:
         attributes = {
@@ -108,21 +118,14 @@ class RequestTrace:
             case Committed():
                 self._committed(event)
             case Encoded(canvas_index=int(index)):
-                canvas = self._canvases.pop(index)
+                canvas = self._canvases.pop((event.request_id, index))
                 self._encoded(COMMIT_SPAN, canvas.context, event)
                 canvas.span.end(event.end_ns)
-            case Finished(reason=reason, usage=usage):
-                self._root.set_attributes(
-                    {
-                        GEN_AI_OUTPUT_TOKENS: usage.output_tokens,
-                        GEN_AI_FINISH_REASONS: (reason.value,),
-                        CANVASES: usage.canvases,
-                        DENOISING_STEPS: usage.denoising_steps,
-                    }
-                )
 
-    def end(self, *, status: str, end_ns: int) -> None:
-        """Close what is open; `status` is a gRPC status name."""
+    def end(self, *, status: str, end_ns: int, endings: Sequence[Ending] = ()) -> None:
+        """Close what is open; `status` is a gRPC status name, `endings` are those of answers."""
+        if endings:
+            self._finish(endings)
         for canvas in self._canvases.values():
             canvas.span.end(canvas.end_ns or end_ns)
         self._root.set_attribute(RPC_STATUS, status)
@@ -131,15 +134,27 @@ class RequestTrace:
             self._root.set_status(Status(StatusCode.ERROR, status))
         self._root.end(end_ns)
 
+    def _finish(self, endings: Sequence[Ending]) -> None:
+        usages = [ending.usage for ending in endings]
+        self._root.set_attributes(
+            {
+                GEN_AI_OUTPUT_TOKENS: sum(usage.output_tokens for usage in usages),
+                GEN_AI_FINISH_REASONS: tuple(ending.reason for ending in endings),
+                CANVASES: sum(usage.canvases for usage in usages),
+                DENOISING_STEPS: sum(usage.denoising_steps for usage in usages),
+            }
+        )
+
     def _stepped(self, event: Stepped) -> None:
-        if event.canvas_index not in self._canvases:
+        key = (event.request_id, event.canvas_index)
+        if key not in self._canvases:
             span = self._tracer.start_span(
                 CANVAS_SPAN,
                 self._context,
                 attributes={CANVAS_INDEX: event.canvas_index},
                 start_time=event.start_ns,
             )
-            self._canvases[event.canvas_index] = _Canvas(span)
+            self._canvases[key] = _Canvas(span)
         attributes = {
             STEP: event.step,
             STEP_TEMPERATURE: event.temperature,
@@ -148,11 +163,11 @@ class RequestTrace:
             STEP_ENTROPY: event.mean_entropy,
             BATCH_SIZE: event.batch_size,
         }
-        context = self._canvases[event.canvas_index].context
+        context = self._canvases[key].context
         self._span(STEP_SPAN, context, event.start_ns, event.end_ns, attributes)
 
     def _committed(self, event: Committed) -> None:
-        canvas = self._canvases[event.canvas_index]
+        canvas = self._canvases[event.request_id, event.canvas_index]
         canvas.end_ns = event.end_ns
         canvas.span.set_attributes(
             {

@@ -29,6 +29,7 @@ examples:
   palimpsest generate "reverse the word: canvas" --slow
   palimpsest generate "add 27 and 48" --temperature 0 --no-drafts
   palimpsest generate "add 27 and 48" --think
+  palimpsest generate "count from 1 to 40" --stop " 21" --stop "?"
   palimpsest generate "sort the letters: canvas" --seed 7 --json | jq .event
   palimpsest generate - < prompt.txt > answer.txt
 
@@ -82,6 +83,7 @@ def sampling(args: argparse.Namespace) -> Sampling:
         max_denoising_steps=args.max_denoising_steps,
         temperature=args.temperature,
         seed=args.seed,
+        stop_sequences=args.stop,
     )
 
 
@@ -202,6 +204,12 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="multiplies the temperature of the draw; 1 is the model's own, 0 takes the most "
         "likely token",
+    )
+    parser.add_argument(
+        "--stop",
+        action="append",
+        metavar="TEXT",
+        help="end the answer before this text; may be given several times",
     )
     parser.add_argument(
         "--no-drafts",

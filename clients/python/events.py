@@ -99,6 +99,8 @@ class Snapshot:
     """The thought in the draft; mode "text" only."""
     spans: tuple[Span, ...] = ()
     """Which positions are not plain text; mode "tokens" only."""
+    candidate_index: int = 0
+    """Which answer this belongs to; 0 unless `candidate_count` is above 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ class Commit:
     """Of its last step."""
     tool_calls: tuple[ToolCall, ...] = ()
     """Calls that end in this canvas."""
+    candidate_index: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +156,7 @@ class Speeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """The last event of a stream that went well.
+    """An answer is complete: the last event of a stream that went well, or of one candidate.
 
     Of an answer that took several calls, `speeds` and `usage.thinking_tokens` are the last call's.
     """
@@ -162,9 +165,25 @@ class Completed:
     finish_reason: FinishReason
     usage: Usage
     speeds: Speeds
+    candidate_index: int = 0
 
 
 Event = Started | Snapshot | Commit | Completed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A further answer to the same request; its fields are those of `Generation`."""
+
+    text: str
+    thought: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    speeds: Speeds
+    seed: int
+    """The seed that gives it alone."""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +202,8 @@ class Generation:
     speeds: Speeds
     seed: int
     tool_calls: tuple[ToolCall, ...] = ()
+    more_candidates: tuple[Candidate, ...] = ()
+    """Candidates 1 and up; this is candidate 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

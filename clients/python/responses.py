@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from google.protobuf import duration_pb2
 
 from palimpsest.events import (
+    Candidate,
     Commit,
     Completed,
     Event,
@@ -56,6 +57,7 @@ def event_of(response: generation_pb2.StreamGenerateResponse) -> Event | None:
                 finish_reason=FINISH_REASONS.get(response.completed.finish_reason, "other"),
                 usage=_usage(response.completed.usage),
                 speeds=_speeds(response.completed.speeds),
+                candidate_index=response.completed.candidate_index,
             )
         case _:
             return None
@@ -74,6 +76,7 @@ def generation_of(response: generation_pb2.GenerateResponse) -> Generation:
         usage=_usage(response.usage),
         speeds=_speeds(response.speeds),
         seed=response.seed,
+        more_candidates=tuple(map(_candidate, response.more_candidates)),
     )
 
 
@@ -126,6 +129,7 @@ def _snapshot(sequence: int, snapshot: canvas_pb2.CanvasSnapshot) -> Snapshot:
             for span in snapshot.spans
             if span.kind in SPAN_KINDS
         ),
+        candidate_index=snapshot.candidate_index,
     )
 
 
@@ -141,6 +145,20 @@ def _commit(sequence: int, commit: canvas_pb2.CanvasCommit) -> Commit:
         tool_calls=_tool_calls(commit.tool_calls),
         denoise_s=_seconds(commit.denoise_duration),
         figures=_figures(commit),
+        candidate_index=commit.candidate_index,
+    )
+
+
+def _candidate(candidate: generation_pb2.Candidate) -> Candidate:
+    return Candidate(
+        text=candidate.text,
+        thought=candidate.thought,
+        tool_calls=_tool_calls(candidate.tool_calls),
+        token_ids=tuple(candidate.token_ids),
+        finish_reason=FINISH_REASONS.get(candidate.finish_reason, "other"),
+        usage=_usage(candidate.usage),
+        speeds=_speeds(candidate.speeds),
+        seed=candidate.seed,
     )
 
 

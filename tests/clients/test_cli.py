@@ -85,6 +85,12 @@ def test_the_output_is_cut_at_exactly_the_tokens_asked_for(server_address: str) 
     assert lines[-1]["usage"]["output_tokens"] == 2
 
 
+def test_the_answer_ends_before_any_text_it_is_to_stop_at(server_address: str, answer: str) -> None:
+    flags = ("--stop", answer[3:], "--stop", answer[4:], "--seed", "7")
+    result = palimpsest("generate", PROMPT, *flags, "--address", server_address)
+    assert (result.returncode, result.stdout) == (0, answer[:3].encode())
+
+
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
@@ -96,6 +102,7 @@ def test_the_output_is_cut_at_exactly_the_tokens_asked_for(server_address: str) 
         (["generate", PROMPT, "--max-output-tokens", "-5"], "max_output_tokens"),
         (["generate", PROMPT, "--max-denoising-steps", "0"], "max_denoising_steps"),
         (["generate", PROMPT, "--seed", "18446744073709551616"], "seed"),
+        (["generate", PROMPT, "--stop", ""], "stop_sequences"),
         (["generate", PROMPT, "--model", "gpt-17"], "gpt-17"),
         (["generate", "word " * 20_000], "context"),
         (["chat", "--temperature", "-1"], "temperature"),

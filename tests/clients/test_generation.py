@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -19,7 +19,7 @@ def client(server_address: str) -> Iterator[Client]:
         yield client
 
 
-def text_of(events: list[Event]) -> str:
+def text_of(events: Sequence[Event]) -> str:
     return "".join(event.text_delta for event in events if isinstance(event, Commit))
 
 
@@ -116,3 +116,28 @@ def test_a_model_tells_its_limits_and_defaults(client: Client) -> None:
     assert model == client.model()
     assert model.canvas_length == 64
     assert model.defaults["max_denoising_steps"] == 48
+
+
+def test_a_stop_sequence_ends_the_answer(client: Client) -> None:
+    whole = client.generate("count from 1 to 40", seed=7).text
+    *_, completed = events = list(
+        client.stream("count from 1 to 40", seed=7, stop_sequences=[" 9", " 7"])
+    )
+    assert text_of(events) == whole[: whole.index(" 7")]
+    assert isinstance(completed, Completed)
+    assert completed.finish_reason == "stop_sequence"
+
+
+def test_candidates_come_beside_the_first_answer_and_mixed_in_a_stream(client: Client) -> None:
+    generation = client.generate(PROMPT, seed=7, candidate_count=3)
+    assert [candidate.seed for candidate in generation.more_candidates] == [8, 9]
+    events = list(client.stream(PROMPT, seed=7, candidate_count=3, preview=EVERY_STEP))
+    for index, candidate in enumerate([generation, *generation.more_candidates]):
+        alone = client.generate(PROMPT, seed=7 + index)
+        assert (candidate.text, candidate.token_ids) == (alone.text, alone.token_ids)
+        assert candidate.finish_reason == alone.finish_reason == "stop"
+        own = [e for e in events if not isinstance(e, Started) and e.candidate_index == index]
+        assert text_of(own) == alone.text
+        assert isinstance(own[0], Snapshot)
+        assert isinstance(own[-1], Completed)
+    assert client.generate(PROMPT, seed=7).more_candidates == ()

@@ -85,7 +85,7 @@ def writer(
         committed_ids=tuple(committed),
     )
     call = Call(method="test", request_id="r", time_limit_s=1.0, trace=None)
-    return AnswerWriter(wanted, submit, MODEL, call, codec)
+    return AnswerWriter(wanted, submit, MODEL, call.answer(), codec)
 
 
 def stepped(token_ids: Sequence[int] = ()) -> Stepped:

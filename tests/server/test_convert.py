@@ -104,6 +104,17 @@ def test_an_unknown_effort_is_refused() -> None:
         convert.stream_generation(request)
 
 
+def test_stop_sequences_and_candidates_are_passed_on_beside_the_sampling() -> None:
+    request = streamed()
+    wanted = convert.stream_generation(request)
+    assert (wanted.stop_sequences, wanted.candidate_count) == ((), 1)
+    request.input.sampling.stop_sequences.extend(["b", "a"])
+    request.input.sampling.candidate_count = 3
+    wanted = convert.stream_generation(request)
+    assert (wanted.stop_sequences, wanted.candidate_count) == (("b", "a"), 3)
+    assert wanted.sampling == {}
+
+
 def test_an_answer_is_taken_up_where_the_request_says() -> None:
     request = streamed()
     assert convert.stream_generation(request).resume is None
@@ -252,10 +263,6 @@ def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
             "input.sampling.thinking_budget",
         ),
         (
-            lambda r: r.input.sampling.stop_sequences.append("."),
-            "input.sampling.stop_sequences",
-        ),
-        (
             lambda r: setattr(r.input.sampling.response_format, "regex", "a+"),
             "input.sampling.response_format.regex",
         ),
@@ -314,6 +321,8 @@ def test_all_sampling_parameters_are_either_acted_on_or_refused() -> None:
             setattr(parameters, field.name, 1)
         if field.name in convert.SAMPLING:
             assert convert.stream_generation(request).sampling
+        elif field.name in convert.ANSWERING:
+            assert convert.stream_generation(request).sampling == {}
         else:
             with pytest.raises(Unsupported, match=rf"^input\.sampling\.{field.name}: "):
                 convert.stream_generation(request)

@@ -88,6 +88,24 @@ def test_a_request_is_a_tree_of_prefill_canvases_steps_and_commits(traced: Trace
     assert commits == [1] * (len(canvases) - 1) + [0], "the last canvas is not committed"
 
 
+def test_the_canvases_of_all_candidates_are_in_one_tree_and_counted_together(
+    traced: Traced,
+) -> None:
+    sampling = sampling_pb2.SamplingParameters(seed=7, candidate_count=3)
+    events = list(traced.stream("candidates", sampling, prompt=COUNT))
+    usages = [event.completed.usage for event in events if event.HasField("completed")]
+    root = traced.receiver.request_span("candidates")
+    canvases = named(traced.receiver.children(root), tracing.CANVAS_SPAN)
+    assert len(canvases) == sum(usage.canvases for usage in usages)
+    figures = attributes(root)
+    assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == sum(usage.output_tokens for usage in usages)
+    assert figures[tracing.DENOISING_STEPS] == sum(usage.denoising_steps for usage in usages)
+    below = [traced.receiver.children(canvas) for canvas in canvases]
+    assert sum(len(named(spans, tracing.STEP_SPAN)) for spans in below) == sum(
+        usage.denoising_steps for usage in usages
+    )
+
+
 def test_every_span_lies_within_its_parent(traced: Traced) -> None:
     list(traced.stream("nested", prompt=COUNT))
     parents = [traced.receiver.request_span("nested")]

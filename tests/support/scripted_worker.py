@@ -31,8 +31,9 @@ from palimpsest.engine.messages import (
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sampling import Sampling
 
-CRASH, FAIL, ENDLESS = 101, 102, 103
-"""First tokens of prompts; any lower one is the number of canvases of the answer."""
+CRASH, FAIL, ENDLESS, FAIL_OR_ENDLESS = 101, 102, 103, 104
+"""First tokens of prompts; any lower one is the number of canvases of the answer. The last one
+fails with even seeds and is endless with odd ones."""
 CANVAS_LENGTH = 8
 STEPS = 3
 
@@ -83,6 +84,8 @@ def _answer(
 ) -> bool:
     """Run one request to its end or its cancellation; False when the process is to end."""
     order = request.prompt_ids[0]
+    if order == FAIL_OR_ENDLESS:
+        order = ENDLESS if request.sampling.seed % 2 else FAIL
     if order == CRASH:
         os._exit(7)
     if order == FAIL:
