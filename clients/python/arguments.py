@@ -16,6 +16,7 @@ examples:
   palimpsest generate "reverse the word: canvas"
   palimpsest generate "add 27 and 48" --seed 7 --json
   echo "count from 1 to 40" | palimpsest generate - --address localhost:50051
+  palimpsest fill "add 27 and 48" "the sum is [[4]]."
   palimpsest chat
   palimpsest eval --items 50
   palimpsest bench --concurrency 1 8 64
@@ -35,6 +36,14 @@ examples:
 
 In a terminal the canvas is drawn while it is written: bold is settled, colours still change.
 In a pipe the answer comes out, and nothing else."""
+
+FILL_EXAMPLES = """\
+examples:
+  palimpsest fill "json person: mira is 7 years old" '{"name": "[[8]]", "age": [[3]]}'
+  palimpsest fill "add 27 and 48" "the sum is [[4]]." --seed 7 --json | jq .event
+  palimpsest fill - "Dear [[6]]," < prompt.txt
+
+[[8]] is a gap of 8 tokens at most; everything else comes out as it is, byte for byte."""
 
 CHAT_EXAMPLES = """\
 examples:
@@ -64,6 +73,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=palimpsest.__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands)
+    _add_fill(commands)
     _add_chat(commands)
     models = commands.add_parser("models", help="list what a server serves")
     _add_connection(models)
@@ -111,23 +121,40 @@ def _add_generate(commands: Commands[Parser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     generate.add_argument("prompt", help="what to answer; - reads it from the standard input")
-    template = generate.add_mutually_exclusive_group()
+    _add_output(generate)
+
+
+def _add_output(parser: Parser) -> None:
+    """What the commands that answer one prompt have in common."""
+    template = parser.add_mutually_exclusive_group()
     template.add_argument(
         "--raw", action="store_true", help="use the prompt as it is, without the chat template"
     )
     _add_think(template)
-    _add_connection(generate)
-    _add_sampling(generate)
-    generate.add_argument(
+    _add_connection(parser)
+    _add_sampling(parser)
+    parser.add_argument(
         "--json",
         action="store_true",
         help="one event a line: started, snapshot, commit, completed",
     )
-    generate.add_argument(
+    parser.add_argument(
         "--slow",
         action="store_true",
         help="show every step, and hold each for a moment; for models too fast to watch",
     )
+
+
+def _add_fill(commands: Commands[Parser]) -> None:
+    fill = commands.add_parser(
+        "fill",
+        help="fill the gaps of a template",
+        epilog=FILL_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fill.add_argument("prompt", help="what to answer; - reads it from the standard input")
+    fill.add_argument("template", help="the answer, with [[N]] for each gap of N tokens")
+    _add_output(fill)
 
 
 def _add_chat(commands: Commands[Parser]) -> None:

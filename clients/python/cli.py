@@ -34,7 +34,7 @@ from palimpsest.errors import (
 )
 from palimpsest.evaluation.lines import BadInput
 from palimpsest.interrupts import interruptible
-from palimpsest.requests import ALL_DRAFTS, EVERY_STEP, NO_DRAFTS, Preview
+from palimpsest.requests import ALL_DRAFTS, EVERY_STEP, NO_DRAFTS, Canvas, Preview
 
 EXIT_TROUBLE = 1
 EXIT_BAD_INPUT = 2
@@ -70,7 +70,9 @@ def _run(args: argparse.Namespace) -> int:
     with _client(args) as client:
         match args.command:
             case "generate":
-                _generate(client, args)
+                _generate(client, args, None)
+            case "fill":
+                _generate(client, args, Canvas(template=args.template))
             case "chat":
                 form = answer.suitable_form(drafts=args.drafts)
                 sampling = arguments.sampling(args)
@@ -102,13 +104,14 @@ def _address(args: argparse.Namespace) -> Iterator[str]:
         yield server.address
 
 
-def _generate(client: Client, args: argparse.Namespace) -> None:
+def _generate(client: Client, args: argparse.Namespace, canvas: Canvas | None) -> None:
     prompt = sys.stdin.read().removesuffix("\n") if args.prompt == "-" else args.prompt
     form = Form.JSON if args.json else answer.suitable_form(drafts=args.drafts)
     stream = partial(
         client.stream,
         None if args.raw else prompt,
         raw_text=prompt if args.raw else None,
+        canvas=canvas,
         preview=_preview(form, args),
         enable_thinking=args.enable_thinking,
         **arguments.sampling(args),

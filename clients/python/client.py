@@ -18,6 +18,7 @@ from palimpsest.errors import PalimpsestError, Unavailable, calling_again, trans
 from palimpsest.events import Event, Generation, Model
 from palimpsest.requests import (
     ALL_DRAFTS,
+    Canvas,
     ChatMessage,
     ChatOptions,
     Options,
@@ -146,6 +147,7 @@ class Client:
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,
+        canvas: Canvas | None = None,
         preview: Preview = ALL_DRAFTS,
         timeout_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -154,7 +156,7 @@ class Client:
         """The events of an answer to a prompt, a conversation or raw text, as they happen."""
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
-        request = requests.stream_request(source, self._connection.about, sampling, preview)
+        request = requests.stream_request(source, self._connection.about, sampling, preview, canvas)
         answer = Answer(request, self._connection.attempts(timeout_s, metadata))
         return Stream(self._stub.StreamGenerate, answer)
 
@@ -164,6 +166,7 @@ class Client:
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,
+        canvas: Canvas | None = None,
         timeout_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[Options],
@@ -171,7 +174,7 @@ class Client:
         """The whole answer to a prompt, a conversation or raw text."""
         chat, sampling = requests.split(options)
         source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=chat)
-        request = requests.generate_request(source, self._connection.about, sampling)
+        request = requests.generate_request(source, self._connection.about, sampling, canvas)
         response = self._call(self._stub.Generate, request, timeout_s, metadata)
         return responses.generation_of(response)
 

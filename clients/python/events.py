@@ -104,6 +104,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprobs:
+    """Log-probabilities at one position, in nats and at temperature 1."""
+
+    logprob: float
+    """Of the token in the answer."""
+    top: tuple[tuple[int, float], ...]
+    """The most probable tokens by their ids, most probable first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """A canvas is final. Never skipped; all `text_delta`s joined are the answer, and all
     `thought_delta`s the thought before it."""
@@ -124,6 +134,8 @@ class Commit:
     """Of its last step."""
     tool_calls: tuple[ToolCall, ...] = ()
     """Calls that end in this canvas."""
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """One per token if they were asked for."""
     candidate_index: int = 0
 
 
@@ -184,6 +196,7 @@ class Candidate:
     seed: int
     """The seed that gives it alone."""
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +215,8 @@ class Generation:
     speeds: Speeds
     seed: int
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """One per token if they were asked for."""
     more_candidates: tuple[Candidate, ...] = ()
     """Candidates 1 and up; this is candidate 0."""
 

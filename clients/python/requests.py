@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, cast
 
+from palimpsest.canvases import Canvas, control_of
 from palimpsest.errors import invalid_field
 from palimpsest.prompts import ROLES, ChatMessage, ChatOptions, PromptSource, prompt_of
 from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, sampling_pb2
@@ -19,6 +20,7 @@ __all__ = [
     "EVERY_STEP",
     "NO_DRAFTS",
     "ROLES",
+    "Canvas",
     "ChatMessage",
     "ChatOptions",
     "Options",
@@ -103,18 +105,23 @@ def stream_request(
     about: generation_pb2.GenerationInput,
     sampling: Sampling,
     preview: Preview,
+    canvas: Canvas | None = None,
 ) -> generation_pb2.StreamGenerateRequest:
     """The request of a streamed answer; `about` is the connection's. Raises InvalidRequest."""
     return generation_pb2.StreamGenerateRequest(
-        input=_generation_input(source, about, sampling), preview=_preview_options(preview)
+        input=_generation_input(source, about, sampling, canvas),
+        preview=_preview_options(preview),
     )
 
 
 def generate_request(
-    source: PromptSource, about: generation_pb2.GenerationInput, sampling: Sampling
+    source: PromptSource,
+    about: generation_pb2.GenerationInput,
+    sampling: Sampling,
+    canvas: Canvas | None = None,
 ) -> generation_pb2.GenerateRequest:
     """The request of a whole answer; `about` is the connection's. Raises InvalidRequest."""
-    return generation_pb2.GenerateRequest(input=_generation_input(source, about, sampling))
+    return generation_pb2.GenerateRequest(input=_generation_input(source, about, sampling, canvas))
 
 
 def count_request(source: PromptSource, model: str) -> model_pb2.CountTokensRequest:
@@ -123,9 +130,16 @@ def count_request(source: PromptSource, model: str) -> model_pb2.CountTokensRequ
 
 
 def _generation_input(
-    source: PromptSource, about: generation_pb2.GenerationInput, sampling: Sampling
+    source: PromptSource,
+    about: generation_pb2.GenerationInput,
+    sampling: Sampling,
+    canvas: Canvas | None,
 ) -> generation_pb2.GenerationInput:
-    asked = generation_pb2.GenerationInput(prompt=prompt_of(source), sampling=_sampling(sampling))
+    asked = generation_pb2.GenerationInput(
+        prompt=prompt_of(source),
+        sampling=_sampling(sampling),
+        canvas=None if canvas is None else control_of(canvas),
+    )
     asked.MergeFrom(about)
     return asked
 

@@ -24,6 +24,7 @@ from palimpsest.events import (
     Speeds,
     Started,
     StepFigures,
+    TokenLogprobs,
     ToolCall,
     Usage,
 )
@@ -76,6 +77,7 @@ def generation_of(response: generation_pb2.GenerateResponse) -> Generation:
         usage=_usage(response.usage),
         speeds=_speeds(response.speeds),
         seed=response.seed,
+        logprobs=_logprobs(response.logprobs),
         more_candidates=tuple(map(_candidate, response.more_candidates)),
     )
 
@@ -145,6 +147,7 @@ def _commit(sequence: int, commit: canvas_pb2.CanvasCommit) -> Commit:
         tool_calls=_tool_calls(commit.tool_calls),
         denoise_s=_seconds(commit.denoise_duration),
         figures=_figures(commit),
+        logprobs=_logprobs(commit.logprobs),
         candidate_index=commit.candidate_index,
     )
 
@@ -159,6 +162,17 @@ def _candidate(candidate: generation_pb2.Candidate) -> Candidate:
         usage=_usage(candidate.usage),
         speeds=_speeds(candidate.speeds),
         seed=candidate.seed,
+        logprobs=_logprobs(candidate.logprobs),
+    )
+
+
+def _logprobs(positions: Iterable[canvas_pb2.TokenLogprobs]) -> tuple[TokenLogprobs, ...]:
+    return tuple(
+        TokenLogprobs(
+            logprob=position.logprob,
+            top=tuple((token.token_id, token.logprob) for token in position.top),
+        )
+        for position in positions
     )
 
 

@@ -91,10 +91,20 @@ def test_the_answer_ends_before_any_text_it_is_to_stop_at(server_address: str, a
     assert (result.returncode, result.stdout) == (0, answer[:3].encode())
 
 
+def test_the_gaps_of_a_template_are_filled(server_address: str, answer: str) -> None:
+    template = f"[{answer[:2]}[[8]]] done"
+    result = palimpsest("fill", PROMPT, template, "--seed", "7", "--address", server_address)
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"[{answer[:2]}".encode())
+    assert result.stdout.endswith(b"] done")
+
+
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
         (["generate", ""], "prompt"),
+        (["fill", PROMPT, "no gap"], "canvas.template"),
+        (["fill", PROMPT, "[[0]]"], "token_count"),
         (["generate", PROMPT, "--temperature", "-1"], "temperature"),
         (["generate", PROMPT, "--temperature", "nan"], "temperature"),
         (["generate", PROMPT, "--max-output-tokens", "0"], "max_output_tokens"),
@@ -156,7 +166,7 @@ def test_a_reader_that_leaves_early_is_no_error_message(server_address: str) -> 
         assert process.wait() == 141
 
 
-@pytest.mark.parametrize("command", [[], ["generate"], ["chat"]])
+@pytest.mark.parametrize("command", [[], ["generate"], ["fill"], ["chat"]])
 def test_help_shows_examples(command: list[str]) -> None:
     result = palimpsest(*command, "--help")
     assert result.returncode == 0

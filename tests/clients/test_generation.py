@@ -8,7 +8,7 @@ import pytest
 
 from palimpsest import AsyncClient, Client, errors
 from palimpsest.events import Commit, Completed, Event, Snapshot, Started
-from palimpsest.requests import EVERY_STEP, NO_DRAFTS, Preview
+from palimpsest.requests import EVERY_STEP, NO_DRAFTS, Canvas, Preview
 
 PROMPT = "reverse the word: canvas"
 
@@ -93,8 +93,8 @@ def test_raw_text_has_no_template_around_it(client: Client) -> None:
 
 
 def test_what_the_server_cannot_do_yet_is_named(client: Client) -> None:
-    with pytest.raises(errors.Unimplemented, match="top_k"):
-        client.generate(PROMPT, top_k=5)
+    with pytest.raises(errors.Unimplemented, match="thinking_budget"):
+        client.generate(PROMPT, thinking_budget=5)
 
 
 def test_a_model_that_is_not_served_is_not_found(server_address: str) -> None:
@@ -141,3 +141,25 @@ def test_candidates_come_beside_the_first_answer_and_mixed_in_a_stream(client: C
         assert isinstance(own[0], Snapshot)
         assert isinstance(own[-1], Completed)
     assert client.generate(PROMPT, seed=7).more_candidates == ()
+
+
+def test_log_probabilities_come_with_each_token(client: Client) -> None:
+    answer = client.generate(PROMPT, seed=7, logprobs=2)
+    assert len(answer.logprobs) == len(answer.token_ids)
+    assert all(len(position.top) == 2 for position in answer.logprobs)
+    assert all(position.top[0][1] == position.logprob <= 0.0 for position in answer.logprobs)
+
+
+def test_a_template_is_filled_whether_it_comes_as_text_or_in_parts(client: Client) -> None:
+    as_text = Canvas(template="the answer is [[10]]!")
+    written = client.generate(PROMPT, seed=7, canvas=as_text)
+    assert written.text.startswith("the answer is ")
+    assert written.text.endswith("!")
+    in_parts = Canvas(template=("the answer is ", 10, "!"))
+    with client.stream(PROMPT, seed=7, canvas=in_parts) as events:
+        assert text_of(list(events)) == written.text
+
+
+def test_a_canvas_that_does_not_fit_the_contract_is_refused_by_its_field(client: Client) -> None:
+    with pytest.raises(errors.InvalidRequest, match=r"input\.canvas: "):
+        client.generate("hello", canvas=Canvas(canvas_length=-1))
