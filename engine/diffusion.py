@@ -1,4 +1,4 @@
-"""Denoising canvases: schedule, draw, acceptance, renoising, self-conditioning and stop rule.
+"""Denoising canvases: draw, acceptance, renoising, self-conditioning.
 
 Follows transformers, models/diffusion_gemma/generation_diffusion_gemma.py, for any number of
 canvases at once, each with its own settings and at its own step. Knows nothing of sequences or
@@ -20,6 +20,7 @@ from palimpsest.engine.messages import TokenLogprobs
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import StepNoise
 from palimpsest.engine.sampling import Sampling
+from palimpsest.engine.schedule import StopRule, TemperatureSchedule
 from palimpsest.engine.shapes import (
     Canvas,
     Canvases,
@@ -32,33 +33,6 @@ from palimpsest.kernels.sampling import accept, entropies
 
 TILE_ELEMENTS = 2**24
 """Logits of one tile of rows: 64 MiB in fp32, of which a handful are alive at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemperatureSchedule:
-    """Linear from the maximum at the first step towards the minimum, which is never reached."""
-
-    maximum: float
-    minimum: float
-    steps: int
-
-    def at(self, step: int) -> float:
-        """Temperature of `step`, counted from 1, rounded to fp32 where the reference rounds."""
-        remaining = torch.tensor(self.steps - step + 1, dtype=torch.int32) / self.steps
-        return float(self.minimum + (self.maximum - self.minimum) * remaining)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRule:
-    """A canvas has converged when its argmax was stable and its mean entropy is low."""
-
-    stability_threshold: int
-    confidence_threshold: float
-
-    def met(self, *, unchanged_steps: int, mean_entropy: float) -> bool:
-        """`unchanged_steps` in a row left the argmax as it was; the first step never does."""
-        stable = unchanged_steps >= self.stability_threshold
-        return stable and mean_entropy < self.confidence_threshold
 
 
 @dataclass(slots=True)
@@ -106,7 +80,9 @@ def denoise(
 ) -> list[StepFigures]:
     """Moves B canvases of one length one step on."""
     steps = [canvas.step + 1 for canvas in canvases]
-    temperatures = [_schedule(s).at(step) for s, step in zip(samplings, steps, strict=True)]
+    temperatures = [
+        TemperatureSchedule.of(s).at(step) for s, step in zip(samplings, steps, strict=True)
+    ]
     reading = _read(logits_of, temperatures, samplings, noise, model, len(canvases[0].token_ids))
     bounds = reading.entropy.new_tensor([sampling.entropy_bound for sampling in samplings])
     accepted = accept(reading.entropy, entropy_bound=bounds)
@@ -196,7 +172,7 @@ def _figures(
     masks, confidence, entropy = accepted.cpu(), reading.confidence.cpu(), reading.entropy.cpu()
     figures = []
     for i, (canvas, sampling) in enumerate(zip(canvases, samplings, strict=True)):
-        converged = _stop_rule(sampling).met(
+        converged = StopRule.of(sampling).met(
             unchanged_steps=canvas.unchanged_steps, mean_entropy=mean_entropy[i]
         )
         figures.append(
@@ -235,18 +211,3 @@ def _changed(canvases: Sequence[CanvasState], argmax: Canvases) -> Tensor:
     # no token is negative
     drafts = [torch.full_like(argmax[0], -1) if c.draft is None else c.draft for c in canvases]
     return (argmax != torch.stack(drafts)).sum(dim=-1)
-
-
-def _schedule(sampling: Sampling) -> TemperatureSchedule:
-    return TemperatureSchedule(
-        maximum=sampling.temperature_max,
-        minimum=sampling.temperature_min,
-        steps=sampling.max_denoising_steps,
-    )
-
-
-def _stop_rule(sampling: Sampling) -> StopRule:
-    return StopRule(
-        stability_threshold=sampling.stability_threshold,
-        confidence_threshold=sampling.confidence_threshold,
-    )

@@ -6,12 +6,10 @@ never runs the network itself, so a pass holds segments of any number of sequenc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from palimpsest.engine.cache import KeyValues
@@ -20,7 +18,6 @@ from palimpsest.engine.filling import Filling
 from palimpsest.engine.logit_controls import LogitControls
 from palimpsest.engine.messages import (
     Committed,
-    Draft,
     Encoded,
     Event,
     Finished,
@@ -30,6 +27,7 @@ from palimpsest.engine.messages import (
     Usage,
 )
 from palimpsest.engine.noise import NoiseKey
+from palimpsest.engine.reports import draft_of
 from palimpsest.engine.scheduler import Job, Turn
 from palimpsest.engine.segments import Segment
 from palimpsest.engine.shapes import Canvas
@@ -212,6 +210,7 @@ class Sequence:
         return range(len(final)), FinishReason.LENGTH if over else None
 
     def _stepped(self, canvas: CanvasState, figures: StepFigures, run: Pass) -> Stepped:
+        shown = self.request.drafts
         return Stepped(
             request_id=self.request.request_id,
             canvas_index=self.canvas_index,
@@ -223,18 +222,7 @@ class Sequence:
             accepted_count=int(figures.accepted.sum()),
             changed_count=figures.changed_count,
             mean_entropy=figures.mean_entropy,
-            draft=self._draft(figures) if self.request.drafts else None,
-        )
-
-    def _draft(self, figures: StepFigures) -> Draft:
-        draft = self._canvas().draft
-        assert draft is not None, "a step was done"
-        mask = np.packbits(figures.accepted.numpy(), bitorder="little")
-        return Draft(
-            token_ids=tuple(draft.tolist()),
-            confidence=_bytes(figures.confidence),
-            accepted_mask=mask.tobytes(),
-            entropy=_bytes(figures.entropy / math.log(self.limits.vocabulary_size)),
+            draft=draft_of(canvas, figures, self.limits.vocabulary_size) if shown else None,
         )
 
     def _canvas(self) -> CanvasState:
@@ -250,8 +238,3 @@ class Sequence:
             canvases=self.canvas_index + 1 - given // self.limits.canvas_length,
             denoising_steps=self.step_count,
         )
-
-
-def _bytes(shares: torch.Tensor) -> bytes:
-    """Numbers of 0 to 1, one byte each."""
-    return (shares * 255).round().to(torch.uint8).numpy().tobytes()

@@ -14,12 +14,11 @@ from palimpsest.engine import diffusion
 from palimpsest.engine.diffusion import (
     CanvasState,
     StepFigures,
-    StopRule,
-    TemperatureSchedule,
     denoise,
 )
 from palimpsest.engine.noise import CounterNoise, NoiseKey
 from palimpsest.engine.sampling import Sampling
+from palimpsest.engine.schedule import StopRule, TemperatureSchedule
 
 LENGTH, VOCABULARY = 32, 512
 SAMPLING = Sampling(max_output_tokens=LENGTH, seed=0)

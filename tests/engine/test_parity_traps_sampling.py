@@ -22,10 +22,11 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import (
 )
 
 from palimpsest.engine.cache import SequenceCache
-from palimpsest.engine.diffusion import CanvasState, StopRule, TemperatureSchedule
+from palimpsest.engine.diffusion import CanvasState
 from palimpsest.engine.loading import load
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sampling import Sampling
+from palimpsest.engine.schedule import StopRule, TemperatureSchedule
 from palimpsest.engine.segments import Segment, run_segments
 from palimpsest.kernels.sampling import accept, entropies
 
