@@ -1,6 +1,6 @@
 """From requests of the contract to what generation understands: parsed, checked, nothing ignored.
 
-Pure functions. What is not in the tables below is refused by strict.py, by name.
+Pure functions. What is not in the tables of fields.py is refused by strict.py, by name.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from palimpsest.engine.api import MAX_OUTPUT_TOKENS, InvalidRequest
+from palimpsest.server import fields
 from palimpsest.server.conversation import conversation
 from palimpsest.server.exchange import (
     CanvasControl,
@@ -31,93 +32,6 @@ MAX_RATE_HZ = 1_000.0
 DEFAULT_RATE_HZ = 30.0
 
 
-def _below(prefix: str, names: Iterable[str]) -> frozenset[str]:
-    return frozenset(f"{prefix}.{name}" for name in names)
-
-
-# What this version acts on. The names under `sampling` are also those of engine Sampling.
-CHAT = frozenset(
-    {
-        "messages.role",
-        "messages.parts.text",
-        "messages.thought",
-        "messages.tool_calls.id",
-        "messages.tool_calls.name",
-        "messages.tool_calls.arguments",
-        "messages.tool_result.tool_call_id",
-        "messages.tool_result.name",
-        "messages.tool_result.response",
-        "tools.name",
-        "tools.description",
-        "tools.parameters",
-        "tools.response",
-        "tool_choice.mode",
-        "enable_thinking",
-        "template_kwargs",
-    }
-)
-PROMPT = frozenset({"text", "tokens.token_ids"}) | _below("chat", CHAT)
-SAMPLING = frozenset(
-    {
-        "max_output_tokens",
-        "max_denoising_steps",
-        "effort",
-        "entropy_bound",
-        "temperature_max",
-        "temperature_min",
-        "confidence_threshold",
-        "stability_threshold",
-        "seed",
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "logit_bias",
-        "banned_token_ids",
-        "allowed_token_ids",
-        "repetition_penalty",
-        "presence_penalty",
-        "frequency_penalty",
-        "stop_token_ids",
-        "logprobs",
-    }
-)
-CANVAS = frozenset(
-    {
-        "starting_token_ids",
-        "pinned_positions",
-        "template.spans.literal",
-        "template.spans.free.token_count",
-        "read_only",
-        "canvas_length",
-    }
-)
-ANSWERING = frozenset({"stop_sequences", "candidate_count"})
-"""Those under `sampling` that the engine does not know."""
-PREVIEW = frozenset(
-    {
-        "mode",
-        "every_n_steps",
-        "max_rate_hz",
-        "include_confidence",
-        "include_accepted_mask",
-        "include_entropy",
-        "include_token_texts",
-    }
-)
-RESUME = frozenset({"first_canvas_index", "committed_token_ids"})
-INPUT = (
-    frozenset({"model", "request_id", "share", "priority"})
-    | _below("prompt", PROMPT)
-    | _below("sampling", SAMPLING | ANSWERING)
-    | _below("canvas", CANVAS)
-)
-GENERATE = _below("input", INPUT)
-STREAM_GENERATE = GENERATE | _below("preview", PREVIEW) | _below("resume", RESUME)
-COUNT_TOKENS = frozenset({"model"}) | _below("prompt", PROMPT)
-GET_MODEL = frozenset({"model"})
-LIST_MODELS: frozenset[str] = frozenset()
-
 _PRIORITIES = {
     generation_pb2.PRIORITY_UNSPECIFIED: 0,
     generation_pb2.PRIORITY_LOW: -1,
@@ -138,20 +52,20 @@ class _GenerationRequest(Protocol):
 
 def stream_generation(request: generation_pb2.StreamGenerateRequest) -> Generation:
     """Raises InvalidRequest and Unsupported, with paths from the root of the request."""
-    refuse_unsupported(request, STREAM_GENERATE)
+    refuse_unsupported(request, fields.STREAM_GENERATE)
     preview, resume = _preview(request.preview), _resume_point(request.resume)
     return _generation(request, preview=preview, resume=resume)
 
 
 def unary_generation(request: generation_pb2.GenerateRequest) -> Generation:
     """As `stream_generation`, without previews and from the start."""
-    refuse_unsupported(request, GENERATE)
+    refuse_unsupported(request, fields.GENERATE)
     return _generation(request, preview=None, resume=None)
 
 
 def count_prompt(request: model_pb2.CountTokensRequest) -> Prompt:
     """Raises InvalidRequest and Unsupported."""
-    refuse_unsupported(request, COUNT_TOKENS)
+    refuse_unsupported(request, fields.COUNT_TOKENS)
     return _prompt(request.prompt, "prompt")
 
 
@@ -168,7 +82,7 @@ def _generation(
     return Generation(
         model=request.input.model,
         prompt=_prompt(request.input.prompt, "input.prompt"),
-        sampling=chosen_sampling(sampling, besides=ANSWERING),
+        sampling=chosen_sampling(sampling, besides=fields.ANSWERING),
         preview=preview,
         canvas=_canvas(request.input.canvas),
         resume=resume,
@@ -239,7 +153,7 @@ def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:
     if options.mode not in canvas_pb2.PreviewMode.values():
         raise InvalidRequest("preview.mode", f"{options.mode} is not a mode")
     mode = _MODES.get(options.mode)
-    for flag in sorted(PREVIEW):
+    for flag in sorted(fields.PREVIEW):
         if (
             flag.startswith("include_")
             and getattr(options, flag)

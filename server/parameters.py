@@ -12,12 +12,12 @@ from palimpsest.v1 import sampling_pb2
 EFFORTS: Mapping[int, dict[str, SamplingValue]] = {
     sampling_pb2.EFFORT_UNSPECIFIED: {},
     sampling_pb2.EFFORT_LOW: {
-        "max_denoising_steps": 8,
+        "max_denoising_steps": 16,
         "entropy_bound": 0.4,
         "confidence_threshold": 0.05,
     },
     sampling_pb2.EFFORT_MEDIUM: {
-        "max_denoising_steps": 24,
+        "max_denoising_steps": 32,
         "entropy_bound": 0.1,
         "confidence_threshold": 0.005,
     },

@@ -11,7 +11,7 @@ import grpc
 from opentelemetry.trace import Tracer
 
 from palimpsest.engine.api import InvalidRequest
-from palimpsest.server import convert, replies
+from palimpsest.server import convert, fields, replies
 from palimpsest.server.call import Call
 from palimpsest.server.errors import reply_with_status
 from palimpsest.server.generation import Generator
@@ -70,7 +70,7 @@ class DiffusionService(DiffusionServiceServicer):
         self, request: model_pb2.GetModelRequest, context: grpc.aio.ServicerContext
     ) -> model_pb2.GetModelResponse:
         async with reply_with_status(context, self._call("GetModel", context)):
-            refuse_unsupported(request, convert.GET_MODEL)
+            refuse_unsupported(request, fields.GET_MODEL)
             model = self._generator.model(request.model)
             return model_pb2.GetModelResponse(model=replies.model_message(model))
 
@@ -78,7 +78,7 @@ class DiffusionService(DiffusionServiceServicer):
         self, request: model_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> model_pb2.ListModelsResponse:
         async with reply_with_status(context, self._call("ListModels", context)):
-            refuse_unsupported(request, convert.LIST_MODELS)
+            refuse_unsupported(request, fields.LIST_MODELS)
             model = self._generator.model("")
             return model_pb2.ListModelsResponse(models=[replies.model_message(model)])
 

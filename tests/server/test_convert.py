@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.message import Message
 
 from palimpsest.engine.api import InvalidRequest, Sampling, Unsupported
-from palimpsest.server import convert
+from palimpsest.server import convert, fields
 from palimpsest.server.exchange import (
     ChatMessage,
     ChatPrompt,
@@ -83,8 +83,8 @@ def test_only_the_sampling_fields_that_are_set_are_passed_on() -> None:
 
 
 def test_every_sampling_field_that_is_acted_on_exists_in_the_engine_or_stands_for_some() -> None:
-    assert convert.SAMPLING - set(Sampling.__dataclass_fields__) == {"effort"}
-    assert set(Sampling.__dataclass_fields__) <= convert.SAMPLING
+    assert fields.SAMPLING - set(Sampling.__dataclass_fields__) == {"effort"}
+    assert set(Sampling.__dataclass_fields__) <= fields.SAMPLING
 
 
 @pytest.mark.parametrize("effort", ["LOW", "MEDIUM", "HIGH"])
@@ -287,11 +287,11 @@ def test_what_is_in_the_contract_and_not_built_is_refused_by_name(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (convert.STREAM_GENERATE, generation_pb2.StreamGenerateRequest()),
-        (convert.GENERATE, generation_pb2.GenerateRequest()),
-        (convert.COUNT_TOKENS, model_pb2.CountTokensRequest()),
-        (convert.GET_MODEL, model_pb2.GetModelRequest()),
-        (convert.LIST_MODELS, model_pb2.ListModelsRequest()),
+        (fields.STREAM_GENERATE, generation_pb2.StreamGenerateRequest()),
+        (fields.GENERATE, generation_pb2.GenerateRequest()),
+        (fields.COUNT_TOKENS, model_pb2.CountTokensRequest()),
+        (fields.GET_MODEL, model_pb2.GetModelRequest()),
+        (fields.LIST_MODELS, model_pb2.ListModelsRequest()),
     ],
 )
 def test_the_tables_name_fields_that_exist(table: frozenset[str], message: Message) -> None:
@@ -319,9 +319,9 @@ def test_all_sampling_parameters_are_either_acted_on_or_refused() -> None:
             getattr(parameters, field.name).append(value)
         else:
             setattr(parameters, field.name, 1)
-        if field.name in convert.SAMPLING:
+        if field.name in fields.SAMPLING:
             assert convert.stream_generation(request).sampling
-        elif field.name in convert.ANSWERING:
+        elif field.name in fields.ANSWERING:
             assert convert.stream_generation(request).sampling == {}
         else:
             with pytest.raises(Unsupported, match=rf"^input\.sampling\.{field.name}: "):

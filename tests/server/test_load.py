@@ -10,6 +10,7 @@ from concurrent import futures
 import grpc
 import pytest
 from calls import (
+    COUNT,
     NEVER_CONVERGES,
     REVERSE,
     TOKENS,
@@ -68,13 +69,16 @@ def test_a_deadline_frees_the_engine_for_the_next_request(server: ServerProcess)
     assert "status=DEADLINE_EXCEEDED" in server.log
 
 
-def test_many_streams_share_the_passes_and_get_what_they_get_alone(
+def test_sixty_four_streams_share_the_passes_and_get_what_they_get_alone(
     server: ServerProcess, start: Start
 ) -> None:
-    crowded = start("--max-num-seqs", "16")
+    crowded = start("--max-num-seqs", "64")
     asked = [
-        asking(REVERSE, sampling_pb2.SamplingParameters(seed=seed, max_output_tokens=100))
-        for seed in range(20)
+        asking(
+            (REVERSE, COUNT)[seed % 2],
+            sampling_pb2.SamplingParameters(seed=seed, max_output_tokens=100),
+        )
+        for seed in range(64)
     ]
     preview = canvas_pb2.PreviewOptions(mode=TOKENS, max_rate_hz=1_000)
     streams = [stream(crowded, one, preview) for one in asked]
@@ -83,7 +87,7 @@ def test_many_streams_share_the_passes_and_get_what_they_get_alone(
     alone = [list(stream(server, one)) for one in asked]
     assert [text_of(events) for events in answers] == [text_of(events) for events in alone]
     sizes = {event.snapshot.timing.batch_size for events in answers for event in events}
-    assert 1 < max(sizes) <= 16
+    assert 16 < max(sizes) <= 64
 
 
 def text_of(events: list[Event]) -> str:
