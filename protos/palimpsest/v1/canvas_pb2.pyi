@@ -95,7 +95,7 @@ class CanvasControl(_message.Message):
     READ_ONLY_FIELD_NUMBER: _builtins.int
     CANVAS_LENGTH_FIELD_NUMBER: _builtins.int
     read_only: _builtins.bool
-    """The answer is one canvas and nothing is written to the cache."""
+    """The answer is one canvas, and nothing of it is written to the cache."""
     canvas_length: _builtins.int
     """Canvas length for this request, 1 to `Model.canvas_length`. Unset means `Model.canvas_length`."""
     @_builtins.property
@@ -112,7 +112,10 @@ class CanvasControl(_message.Message):
 
     @_builtins.property
     def template(self) -> Global___CanvasTemplate:
-        """Text with gaps to fill. Not together with the two fields above. Unset means none."""
+        """Text with gaps to fill, which is the whole answer: it ends with the template, and at most
+        `max_output_tokens` positions. Not together with the two fields above. Such an answer cannot be
+        resumed. Unset means none.
+        """
 
     def __init__(
         self,
@@ -195,7 +198,9 @@ class FreeSpan(_message.Message):
 
     TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     token_count: _builtins.int
-    """Positions of the gap, at least 1. Text that needs fewer is padded, and the padding dropped."""
+    """Positions of the gap, at least 1. Text that needs fewer is padded, and the padding dropped:
+    from the first end token of a gap on, all that it holds.
+    """
     def __init__(
         self,
         *,
@@ -228,7 +233,7 @@ class PreviewOptions(_message.Message):
     every_n_steps: _builtins.int
     """Offer every n-th step of a canvas, beginning with its first. 0 and 1 mean every step."""
     max_rate_hz: _builtins.float
-    """Snapshots per second at most, above 0 and at most 1,000. A newer draft replaces one that waits.
+    """Snapshots of each candidate per second at most, above 0 and at most 1,000. A newer draft replaces one that waits.
     Unset means 30.
     """
     include_confidence: _builtins.bool
@@ -555,8 +560,9 @@ class CanvasCommit(_message.Message):
     """Whether the stop rule was met; false when `max_denoising_steps` ended it."""
     text_delta: _builtins.str
     """Text that became final, thoughts and tool calls excluded. Bytes of a character that the next
-    canvas completes come with that one. A call that cannot be read, also because the answer ends
-    in the middle of it, is text, as the model wrote it and with its markers.
+    canvas completes come with that one, and so does text that may begin a stop sequence. A call
+    that cannot be read, also because the answer ends in the middle of it, is text, as the model
+    wrote it and with its markers.
     """
     temperature: _builtins.float
     """The schedule's temperature in its last step."""
@@ -575,7 +581,8 @@ class CanvasCommit(_message.Message):
     @_builtins.property
     def token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The answer's tokens of this canvas alone, thoughts and tool calls included; no end token, and
-        nothing after it or past a limit.
+        nothing after it or past a limit. The last is the one in which a stop sequence begins if it
+        begins in its middle, else the one before; none if it began in an earlier canvas.
         """
 
     @_builtins.property

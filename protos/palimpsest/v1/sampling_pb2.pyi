@@ -28,11 +28,11 @@ class _EffortEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Effort.ValueTy
     EFFORT_UNSPECIFIED: _Effort.ValueType  # 0
     """No preset."""
     EFFORT_LOW: _Effort.ValueType  # 1
-    """Fewest steps."""
+    """Fewest steps: at most 16 per canvas, entropy bound 0.4, confidence threshold 0.05."""
     EFFORT_MEDIUM: _Effort.ValueType  # 2
-    """Between the two."""
+    """Between the two: at most 32, 0.1, 0.005."""
     EFFORT_HIGH: _Effort.ValueType  # 3
-    """Most steps."""
+    """Most steps: at most 64, 0.03, 0.001."""
 
 class Effort(_Effort, metaclass=_EffortEnumTypeWrapper):
     """A preset for the trade of speed against accuracy."""
@@ -40,11 +40,11 @@ class Effort(_Effort, metaclass=_EffortEnumTypeWrapper):
 EFFORT_UNSPECIFIED: Effort.ValueType  # 0
 """No preset."""
 EFFORT_LOW: Effort.ValueType  # 1
-"""Fewest steps."""
+"""Fewest steps: at most 16 per canvas, entropy bound 0.4, confidence threshold 0.05."""
 EFFORT_MEDIUM: Effort.ValueType  # 2
-"""Between the two."""
+"""Between the two: at most 32, 0.1, 0.005."""
 EFFORT_HIGH: Effort.ValueType  # 3
-"""Most steps."""
+"""Most steps: at most 64, 0.03, 0.001."""
 Global___Effort: _TypeAlias = Effort  # noqa: Y015
 
 @_typing.final
@@ -172,11 +172,13 @@ class SamplingParameters(_message.Message):
     """Shape of the result
 
     Report the log-probability of each committed token, and of this many most probable ones at its
-    position; 0 to 20. Unset means no log-probabilities.
+    position; 0 to 20. They are the model's own in the last step of the canvas, at temperature 1,
+    after the controls of logits above. Unset means no log-probabilities.
     """
     candidate_count: _builtins.int
-    """Number of answers to generate, 1 to 16. Candidate i is what `seed` + i (modulo 2^64) gives
-    alone. Unset means 1.
+    """Number of answers to generate at once, 1 to 16. Candidate i is what `seed` + i (modulo 2^64)
+    gives alone. Each takes a place in the server's queue; a call that does not get all of them is
+    refused. Not together with `resume`. Unset means 1.
     """
     @_builtins.property
     def logit_bias(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]:
@@ -197,8 +199,9 @@ class SamplingParameters(_message.Message):
     def stop_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stopping
 
-        The answer ends before the first of these; at most 16, each 1 to 256 bytes. They are found
-        across canvas borders too, and no text of or after one is ever sent in a commit.
+        The answer ends before the one of these that begins first in its text, thoughts and tool calls
+        aside; at most 16, each 1 to 256 bytes. They are found across canvas borders too, and no text
+        of or after one is ever sent in a commit.
         """
 
     @_builtins.property
