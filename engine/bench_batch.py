@@ -20,6 +20,7 @@ from collections.abc import Sequence as Listed
 from random import Random
 
 import torch
+from torch import Tensor
 
 from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.diffusion import StepFigures
@@ -30,7 +31,6 @@ from palimpsest.engine.options import BUNDLED, EngineOptions
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.scheduler import Turn
 from palimpsest.engine.sequence import Sequence
-from palimpsest.engine.shapes import Hidden
 from palimpsest.engine.training.batches import ExampleSource
 from palimpsest.engine.training.items import draw
 from palimpsest.engine.training.skills import SKILLS
@@ -99,13 +99,13 @@ class _Timed(Engine):
 
     computing_s = 0.0
 
-    def _hidden(self, turns: list[Turn]) -> list[Hidden]:
+    def _hidden(self, turns: list[Turn]) -> list[Tensor]:
         start = time.perf_counter()
         hidden = super()._hidden(turns)
         self.computing_s += time.perf_counter() - start
         return hidden
 
-    def _denoise(self, stepping: list[Sequence], hidden: list[Hidden]) -> list[StepFigures]:
+    def _denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
         start = time.perf_counter()
         figures = super()._denoise(stepping, hidden)
         self.computing_s += time.perf_counter() - start

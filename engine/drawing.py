@@ -51,7 +51,8 @@ class DrawControls:
     def _column(self, values: list[float], rows: slice) -> PerRow:
         """Values of the canvases that `rows` touch, one for each of the rows."""
         skipped = rows.start % self.length
-        spread = torch.tensor(values, device=self.device).repeat_interleave(self.length)
+        spread = torch.tensor(values, dtype=torch.float32, device=self.device)
+        spread = spread.repeat_interleave(self.length)
         return spread[skipped : skipped + rows.stop - rows.start]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.capacity import Capacity
@@ -159,8 +160,8 @@ class Engine:
             for sequence, random in zip(fresh, canvases, strict=True):
                 sequence.begin(random)
 
-    def _hidden(self, turns: list[Turn]) -> list[Hidden]:
-        """Final hidden states of each canvas."""
+    def _hidden(self, turns: list[Turn]) -> list[Tensor]:
+        """Final hidden states [C, H] of each canvas; C differs."""
         segments = []
         for turn in turns:
             sequence, cache = self.sequences[turn.job.request_id], self.cache.of(turn.job.table)
@@ -171,7 +172,7 @@ class Engine:
         hidden = run_segments(self.model.network, segments, expert_row_multiple=EXPERT_ROW_MULTIPLE)
         return [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
 
-    def _denoise(self, stepping: list[Sequence], hidden: list[Hidden]) -> list[StepFigures]:
+    def _denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
         """A step of each canvas, those of one length together."""
         figures: dict[int, StepFigures] = {}
         lengths = [sequence.limits.canvas_length for sequence in stepping]
