@@ -127,6 +127,8 @@ def test_the_loss_falls_on_examples_seen_again(
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_compiled_layers_have_the_same_loss_and_gradients(calm_folder: Path) -> None:
     # in a process of its own: the checks of shapes in this one cannot be compiled
     program = Path(__file__).with_name("compiled_layers.py")
