@@ -16,7 +16,7 @@ examples:
   palimpsest generate "reverse the word: canvas"
   palimpsest generate "add 27 and 48" --seed 7 --json
   echo "count from 1 to 40" | palimpsest generate - --address localhost:50051
-  palimpsest fill "add 27 and 48" "the sum is [[4]]."
+  palimpsest fill "reverse the word: canvas" "sav[[6]]"
   palimpsest chat
   palimpsest eval --items 50
   palimpsest bench --concurrency 1 8 64
@@ -39,8 +39,8 @@ In a pipe the answer comes out, and nothing else."""
 
 FILL_EXAMPLES = """\
 examples:
-  palimpsest fill "json person: mira is 7 years old" '{"name": "[[8]]", "age": [[3]]}'
-  palimpsest fill "add 27 and 48" "the sum is [[4]]." --seed 7 --json | jq .event
+  palimpsest fill "count from 1 to 12" "1 2 3[[8]] 8 9 10 11 12"
+  palimpsest fill "reverse the word: canvas" "sav[[6]]" --seed 7 --json | jq .event
   palimpsest fill - "Dear [[6]]," < prompt.txt
 
 [[8]] is a gap of 8 tokens at most; everything else comes out as it is, byte for byte."""
