@@ -31,13 +31,13 @@ def compare(random: Random) -> Item:
 
 
 def add_many(random: Random) -> Item:
-    """Hard on purpose: three numbers of three digits."""
-    return _sum(random, [random.randint(100, 999) for _ in range(3)])
+    """Hard on purpose: three numbers at once."""
+    return _sum(random, _three(random))
 
 
 def add_many_thinking(random: Random) -> Item:
     """The same questions with the switch on: column by column, then the answer."""
-    numbers = [random.randint(100, 999) for _ in range(3)]
+    numbers = _three(random)
     return replace(_sum(random, numbers), thought=column_sums(numbers), thinking=True)
 
 
@@ -51,6 +51,12 @@ def column_sums(numbers: list[int]) -> str:
         lines.append("+".join(map(str, terms)) + f"={total}")
         carry = total // 10
     return "\n".join(lines)
+
+
+def _three(random: Random) -> list[int]:
+    """Three numbers of two digits, at times of three: those defeat a model that does not think."""
+    digits = 3 if random.random() < 0.3 else 2
+    return [random.randint(10 ** (digits - 1), 10**digits - 1) for _ in range(3)]
 
 
 def _sum(random: Random, numbers: list[int]) -> Item:
