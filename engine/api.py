@@ -40,11 +40,16 @@ from palimpsest.engine.messages import (
     Stepped,
     Stop,
     Submit,
+    Thinking,
     TokenLogprobs,
     Usage,
 )
 from palimpsest.engine.options import BUNDLED, EngineOptions
 from palimpsest.engine.sampling import MAX_OUTPUT_TOKENS, Sampling, refuse_unknown_tokens
+from palimpsest.engine.structure.automaton import PatternError
+from palimpsest.engine.structure.constraint import Constraint
+from palimpsest.engine.structure.patterns import MAX_PATTERN, compile_pattern
+from palimpsest.engine.structure.vocabulary import Vocabulary
 from palimpsest.engine.text import (
     RESERVED_TEMPLATE_VARIABLES,
     Detokenizer,
@@ -57,6 +62,7 @@ __all__ = [
     "DEFAULT_MAX_NUM_SEQS",
     "DEFAULT_PREFILL_TOKENS",
     "MAX_OUTPUT_TOKENS",
+    "MAX_PATTERN",
     "RESERVED_TEMPLATE_VARIABLES",
     "AsyncChannel",
     "Cancel",
@@ -66,6 +72,7 @@ __all__ = [
     "CheckpointError",
     "Command",
     "Committed",
+    "Constraint",
     "Detokenizer",
     "DoesNotFit",
     "Draft",
@@ -85,6 +92,7 @@ __all__ = [
     "ModelInfo",
     "ModelNotFound",
     "Overloaded",
+    "PatternError",
     "Ready",
     "RequestEvent",
     "Sampling",
@@ -92,10 +100,13 @@ __all__ = [
     "Stop",
     "Submit",
     "TextCodec",
+    "Thinking",
     "TokenLogprobs",
     "Unsupported",
     "Usage",
+    "Vocabulary",
     "checkpoint_folder",
+    "compile_pattern",
     "refuse_unknown_tokens",
     "served_name",
 ]

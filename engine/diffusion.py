@@ -8,14 +8,13 @@ not grow with the number of canvases; `CanvasState` is all that is kept between 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from palimpsest.engine.drawing import DrawControls
-from palimpsest.engine.logit_controls import LogitsOf
 from palimpsest.engine.messages import TokenLogprobs
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import StepNoise
@@ -29,10 +28,8 @@ from palimpsest.engine.shapes import (
     PositionMask,
     SoftEmbedding,
 )
+from palimpsest.engine.tiles import LogitsOf, tiles
 from palimpsest.kernels.sampling import accept, entropies
-
-TILE_ELEMENTS = 2**24
-"""Logits of one tile of rows: 64 MiB in fp32, of which a handful are alive at once."""
 
 
 @dataclass(slots=True)
@@ -125,19 +122,12 @@ def _read(
     device = model.embed_tokens.weight.device
     of_step = torch.tensor(temperatures, device=device).repeat_interleave(length)[:, None]
     controls = DrawControls(samplings, length, device)
-    tiles = [
+    parts = [
         _read_tile(logits_of(rows) / of_step[rows], rows, controls, noise, model)
-        for rows in _tiles(len(of_step), model.config.vocabulary_size)
+        for rows in tiles(len(of_step), model.config.vocabulary_size)
     ]
-    joined = (torch.cat(parts).unflatten(0, (-1, length)) for parts in zip(*tiles, strict=True))
+    joined = (torch.cat(part).unflatten(0, (-1, length)) for part in zip(*parts, strict=True))
     return _Reading(*joined)
-
-
-def _tiles(rows: int, vocabulary: int) -> Iterator[slice]:
-    """A power of two of rows each, so that a canvas is cut in the same places in any company."""
-    height = 1 << max(4, (TILE_ELEMENTS // vocabulary).bit_length() - 1)
-    for first in range(0, rows, height):
-        yield slice(first, min(first + height, rows))
 
 
 def _read_tile(
@@ -196,7 +186,7 @@ def _logprobs(
     """Of the tokens of the canvas at `index` in the step, whose logits are computed once more."""
     told: list[TokenLogprobs] = []
     first = index * len(tokens)
-    for rows in _tiles(len(tokens), vocabulary):
+    for rows in tiles(len(tokens), vocabulary):
         logits = logits_of(slice(first + rows.start, first + rows.stop))
         logprobs = logits.log_softmax(dim=-1)
         chosen = logprobs.gather(1, tokens[rows, None])[:, 0].tolist()

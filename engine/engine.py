@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.diffusion import StepFigures, denoise
 from palimpsest.engine.filling import Filling
-from palimpsest.engine.logit_controls import LogitControls, controlled
+from palimpsest.engine.logit_controls import Chooser, LogitControls, controlled
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, Noise
@@ -26,6 +26,9 @@ from palimpsest.engine.scheduler import Scheduler, Turn
 from palimpsest.engine.segments import run_segments
 from palimpsest.engine.sequence import Limits, Pass, Sequence
 from palimpsest.engine.shapes import Hidden
+from palimpsest.engine.structure.form import Form
+from palimpsest.engine.structure.vocabulary import Vocabulary
+from palimpsest.engine.thoughts import ThoughtBudget
 from palimpsest.engine.threads import Threads
 
 EXPERT_ROW_MULTIPLE = 4
@@ -40,6 +43,8 @@ class LoadedModel:
     limits: Limits
     device: torch.device
     capacity: Capacity
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}))
+    """Read where answers have to be of a form."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -112,8 +117,8 @@ class Engine:
         )
 
     def _controls(self, request: Submit) -> LogitControls | None:
-        sampling, pinned = request.sampling, request.canvas.pinned
-        if not sampling.controls_logits and not pinned:
+        sampling, pinned, chooser = request.sampling, request.canvas.pinned, self._chooser(request)
+        if not sampling.controls_logits and not pinned and chooser is None:
             return None
         controls = LogitControls(
             sampling,
@@ -121,10 +126,25 @@ class Engine:
             size=self.model.network.config.vocabulary_size,
             device=self.model.device,
             pinned=pinned,
+            chooser=chooser,
         )
         controls.read(request.prompt_ids)
         controls.commit(request.committed_ids)
         return controls
+
+    def _chooser(self, request: Submit) -> Chooser | None:
+        thinking = request.thinking
+        if request.constraint is not None:
+            return Form(
+                request.constraint,
+                self.model.vocabulary,
+                end_ids=self.model.limits.end_token_ids,
+                thinking=thinking,
+                limit=request.sampling.max_output_tokens,
+            )
+        if thinking is not None and thinking.budget is not None:
+            return ThoughtBudget(thinking, thinking.budget)
+        return None
 
     def _filling(self, request: Submit) -> Filling | None:
         if request.canvas.template_length is None:

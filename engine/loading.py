@@ -18,6 +18,7 @@ from palimpsest.engine.memory import capacity_of
 from palimpsest.engine.messages import ModelInfo
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sequence import Limits
+from palimpsest.engine.structure.vocabulary import Vocabulary
 from palimpsest.engine.weights import Progress, load_model
 
 
@@ -50,7 +51,14 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         defaults=defaults,
         capacity=capacity,
     )
-    return LoadedModel(network=network, limits=limits, device=device, capacity=capacity), info
+    model = LoadedModel(
+        network=network,
+        limits=limits,
+        device=device,
+        capacity=capacity,
+        vocabulary=Vocabulary.of(folder),
+    )
+    return model, info
 
 
 def _device(name: str) -> torch.device:

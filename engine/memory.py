@@ -15,9 +15,9 @@ import torch
 from palimpsest.engine.cache import bytes_per_token
 from palimpsest.engine.capacity import Capacity, Demand, share_out
 from palimpsest.engine.config import ModelConfig
-from palimpsest.engine.diffusion import TILE_ELEMENTS
 from palimpsest.engine.errors import DoesNotFit
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.tiles import TILE_ELEMENTS
 from palimpsest.engine.weights import weight_files
 
 _GIB = 2**30

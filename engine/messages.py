@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.sampling import Sampling
+from palimpsest.engine.structure.constraint import Constraint
 
 
 class FinishReason(enum.Enum):
@@ -66,6 +67,23 @@ class CanvasPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking:
+    """How an answer thinks before it says something."""
+
+    open_id: int
+    """Begins a thought."""
+    close_id: int
+    """Ends it."""
+    call_id: int | None = None
+    """Begins a call, which ends it too; None where there are no calls."""
+    is_open: bool = False
+    """Whether the prompt has left a thought open."""
+    budget: int | None = None
+    """Tokens of the answer, from its first on, that may be thought; None is no limit. A thought
+    that the prompt has left open takes one to be closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
     """Generate an answer to `prompt_ids`."""
 
@@ -83,6 +101,10 @@ class Submit:
     priority: int = 0
     """-1, 0 or 1; each gets four times the work of the next lower one while they compete."""
     canvas: CanvasPlan = CanvasPlan()
+    thinking: Thinking | None = None
+    """None: nothing of the answer is a thought."""
+    constraint: Constraint | None = None
+    """What the answer must be, thoughts aside; None is anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

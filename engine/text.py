@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from jinja2.exceptions import SecurityError, TemplateError
 
 from palimpsest.engine.errors import CheckpointError, InvalidRequest
+from palimpsest.engine.structure.vocabulary import Vocabulary
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -98,6 +100,12 @@ class TextCodec:
         self._special = {i for i, token in added.items() if token.special}
         self._partial = bytes_of_characters | self._special
         self._markers = {known[m.value]: m for m in Marker if m.value in known}
+        self._folder = folder
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What each token writes, in bytes."""
+        return Vocabulary.of(self._folder)
 
     @property
     def vocabulary_size(self) -> int:

@@ -14,10 +14,14 @@ from palimpsest.server import fields
 from palimpsest.server.conversation import conversation
 from palimpsest.server.exchange import (
     CanvasControl,
+    Choices,
     Generation,
+    JsonSchema,
     Preview,
     PreviewMode,
     Prompt,
+    Regex,
+    ResponseFormat,
     ResumePoint,
     TextPrompt,
     TokenPrompt,
@@ -25,7 +29,7 @@ from palimpsest.server.exchange import (
 from palimpsest.server.mailbox import Pace
 from palimpsest.server.parameters import chosen_sampling
 from palimpsest.server.strict import refuse_unsupported
-from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, prompt_pb2
+from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, prompt_pb2, sampling_pb2
 
 MAX_REQUEST_ID_BYTES = 128
 MAX_RATE_HZ = 1_000.0
@@ -90,7 +94,26 @@ def _generation(
         priority=_PRIORITIES[request.input.priority],
         stop_sequences=tuple(sampling.stop_sequences),
         candidate_count=sampling.candidate_count if sampling.HasField("candidate_count") else 1,
+        thinking_budget=(
+            sampling.thinking_budget if sampling.HasField("thinking_budget") else None
+        ),
+        response_format=_response_format(sampling),
     )
+
+
+def _response_format(sampling: sampling_pb2.SamplingParameters) -> ResponseFormat | None:
+    if not sampling.HasField("response_format"):
+        return None
+    wanted, path = sampling.response_format, "input.sampling.response_format"
+    match wanted.WhichOneof("format"):
+        case "json_schema":
+            return JsonSchema(text=wanted.json_schema)
+        case "regex":
+            return Regex(pattern=wanted.regex)
+        case "choices":
+            return Choices(texts=tuple(wanted.choices.texts))
+        case _:
+            raise InvalidRequest(path, "is empty: set json_schema, regex or choices")
 
 
 def is_request_id(request_id: str) -> bool:

@@ -126,6 +126,29 @@ class CanvasControl:
     """None is the model's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonSchema:
+    """The answer is JSON that a schema describes."""
+
+    text: str
+    """The schema, as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regex:
+    """The answer matches an expression as a whole."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The answer is one of some texts."""
+
+    texts: tuple[str, ...]
+
+
+ResponseFormat = JsonSchema | Regex | Choices
 SamplingValue = float | tuple[int, ...] | tuple[tuple[int, float], ...]
 """Of a field of Sampling."""
 
@@ -151,6 +174,10 @@ class Generation:
     """The answer ends before the first of these in its text."""
     candidate_count: int = 1
     """Answers to give."""
+    thinking_budget: int | None = None
+    """Tokens of thought at most; None is no limit."""
+    response_format: ResponseFormat | None = None
+    """What the text of the answer must be; None is anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,8 +65,9 @@ CANVAS = frozenset(
         "canvas_length",
     }
 )
-ANSWERING = frozenset({"stop_sequences", "candidate_count"})
-"""Those under `sampling` that the engine does not know."""
+FORMATS = frozenset({"json_schema", "regex", "choices.texts"})
+ANSWERING = frozenset({"stop_sequences", "candidate_count", "thinking_budget", "response_format"})
+"""Those under `sampling` that are no fields of the engine's Sampling."""
 PREVIEW = frozenset(
     {
         "mode",
@@ -82,7 +83,8 @@ RESUME = frozenset({"first_canvas_index", "committed_token_ids"})
 INPUT = (
     frozenset({"model", "request_id", "share", "priority"})
     | _below("prompt", PROMPT)
-    | _below("sampling", SAMPLING | ANSWERING)
+    | _below("sampling", SAMPLING | ANSWERING - {"response_format"})
+    | _below("sampling.response_format", FORMATS)
     | _below("canvas", CANVAS)
 )
 GENERATE = _below("input", INPUT)

@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 
 from palimpsest.engine.api import (
+    CanvasPlan,
+    Constraint,
     InvalidRequest,
     ModelInfo,
     ModelNotFound,
@@ -35,9 +37,11 @@ from palimpsest.server.exchange import (
 )
 from palimpsest.server.gate import Gate
 from palimpsest.server.prompting import encode
+from palimpsest.server.response_format import ResponseFormats, refuse_too_short
 from palimpsest.server.resuming import committed_tokens, refuse_ended, refuse_stopped
 from palimpsest.server.stopping import check_sequences
 from palimpsest.server.supervisor import Supervisor
+from palimpsest.server.thinking import thinking
 
 
 class Generator:
@@ -56,6 +60,8 @@ class Generator:
         self._gate = gate
         self._codec = codec
         self._template_defaults = template_defaults
+        self._formats: ResponseFormats | None = None
+        """Made for the first request that asks for one."""
 
     def model(self, name: str) -> ModelInfo:
         """The served model; an empty name means it. Raises ModelNotFound and EngineStopped."""
@@ -83,25 +89,10 @@ class Generator:
         check_count(wanted.candidate_count)
         committed = committed_tokens(wanted, model)
         with self._gate.enter(), self._places(wanted.candidate_count) as request_ids:
-            prompt_ids = await self._tokenise(model, wanted.prompt)
-            sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
-            canvas = plan(wanted.canvas, await self._loaded_codec(), model, sampling)
-            length = canvas.canvas_length or model.canvas_length
-            narrowed = replace(model, canvas_length=length)
-            refuse_ended(committed, sampling, narrowed, prompt_tokens=len(prompt_ids))
+            submit = await self._submit(wanted, model, sampling, committed)
             operation = "chat" if isinstance(wanted.prompt, ChatPrompt) else "text_completion"
-            call.describe(operation=operation, model=model, prompt_tokens=len(prompt_ids))
-            preview = wanted.preview
-            submit = Submit(
-                request_id=request_ids[0],
-                prompt_ids=prompt_ids,
-                sampling=sampling,
-                drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
-                committed_ids=committed,
-                share=wanted.share,
-                priority=wanted.priority,
-                canvas=canvas,
-            )
+            prompt_tokens = len(submit.prompt_ids)
+            call.describe(operation=operation, model=model, prompt_tokens=prompt_tokens)
             answers = [
                 self._answer(wanted, one, model, call) for one in _candidates(submit, request_ids)
             ]
@@ -109,6 +100,46 @@ class Generator:
             async with contextlib.aclosing(events):
                 async for event in events:
                     yield event
+
+    async def _submit(
+        self,
+        wanted: Generation,
+        model: ModelInfo,
+        sampling: Sampling,
+        committed: tuple[int, ...],
+    ) -> Submit:
+        """What the engine is asked for, under an id that each candidate replaces by its own."""
+        codec, preview = await self._loaded_codec(), wanted.preview
+        prompt_ids = await self._tokenise(model, wanted.prompt)
+        constraint = await self._constraint(wanted, codec)
+        sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
+        canvas = plan(wanted.canvas, codec, model, sampling)
+        narrowed = replace(model, canvas_length=canvas.canvas_length or model.canvas_length)
+        if constraint is not None:
+            sampling = _whole_canvases(sampling, canvas, narrowed, prompt_tokens=len(prompt_ids))
+            refuse_too_short(constraint, sampling.max_output_tokens)
+        refuse_ended(committed, sampling, narrowed, prompt_tokens=len(prompt_ids))
+        return Submit(
+            request_id=0,
+            prompt_ids=prompt_ids,
+            sampling=sampling,
+            drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
+            committed_ids=committed,
+            share=wanted.share,
+            priority=wanted.priority,
+            canvas=canvas,
+            thinking=thinking(
+                wanted, prompt_ids, codec, sampling, template_defaults=self._template_defaults
+            ),
+            constraint=constraint,
+        )
+
+    async def _constraint(self, wanted: Generation, codec: TextCodec) -> Constraint | None:
+        if wanted.response_format is None:
+            return None
+        if self._formats is None:
+            self._formats = ResponseFormats(codec.vocabulary)
+        return await self._formats.constraint(wanted, wanted.response_format)
 
     @contextlib.contextmanager
     def _places(self, count: int) -> Iterator[list[int]]:
@@ -173,3 +204,13 @@ def _within_context(sampling: Sampling, model: ModelInfo, *, prompt_tokens: int)
             f"context of {model.max_context_tokens} tokens",
         )
     return replace(sampling, max_output_tokens=min(sampling.max_output_tokens, room))
+
+
+def _whole_canvases(
+    sampling: Sampling, canvas: CanvasPlan, model: ModelInfo, *, prompt_tokens: int
+) -> Sampling:
+    """An answer of a form has to end before the last canvas that finds room does."""
+    length = model.canvas_length
+    most = length if canvas.read_only else model.max_context_tokens - prompt_tokens
+    most -= most % length
+    return replace(sampling, max_output_tokens=min(sampling.max_output_tokens, most))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import palimpsest
+from palimpsest import sampling_flags
 from palimpsest.evaluation import flags
 from palimpsest.load import flags as load_flags
 from palimpsest.requests import Sampling
@@ -30,7 +31,10 @@ examples:
   palimpsest generate "reverse the word: canvas" --slow
   palimpsest generate "add 27 and 48" --temperature 0 --no-drafts
   palimpsest generate "add 27 and 48" --think
+  palimpsest generate "add 27 and 48" --think --thinking-budget 20
   palimpsest generate "count from 1 to 40" --stop " 21" --stop "?"
+  palimpsest generate "add 27 and 48" --regex "[0-9]{2}"
+  palimpsest generate "ada is 36 years old" --json-schema person.json
   palimpsest generate "sort the letters: canvas" --seed 7 --json | jq .event
   palimpsest generate - < prompt.txt > answer.txt
 
@@ -86,17 +90,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def sampling(args: argparse.Namespace) -> Sampling:
-    """The sampling that the command line asks for."""
-    return Sampling(
-        max_output_tokens=args.max_output_tokens,
-        max_denoising_steps=args.max_denoising_steps,
-        temperature=args.temperature,
-        seed=args.seed,
-        stop_sequences=args.stop,
-    )
-
-
 def bench_sampling(args: argparse.Namespace) -> Sampling:
     """What holds for all requests of a load; each has a seed of its own."""
     return Sampling(
@@ -132,7 +125,7 @@ def _add_output(parser: Parser) -> None:
     )
     _add_think(template)
     _add_connection(parser)
-    _add_sampling(parser)
+    sampling_flags.add(parser)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -166,7 +159,7 @@ def _add_chat(commands: Commands[Parser]) -> None:
     )
     _add_think(chat)
     _add_connection(chat)
-    _add_sampling(chat)
+    sampling_flags.add(chat)
 
 
 def _add_think(arguments: argparse._ActionsContainer) -> None:
@@ -213,34 +206,4 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
         "--model",
         help="checkpoint folder for the server that is started (default: the bundled model); "
         "with --address, name of the model to ask for",
-    )
-
-
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    # What is not given is left to the model's own defaults.
-    parser.add_argument("--seed", type=int, help="the same seed gives the same answer")
-    parser.add_argument(
-        "--max-output-tokens", type=int, metavar="N", help="tokens of the answer at most"
-    )
-    parser.add_argument(
-        "--max-denoising-steps", type=int, metavar="N", help="steps per canvas at most"
-    )
-    parser.add_argument(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="multiplies the temperature of the draw; 1 is the model's own, 0 takes the most "
-        "likely token",
-    )
-    parser.add_argument(
-        "--stop",
-        action="append",
-        metavar="TEXT",
-        help="end the answer before this text; may be given several times",
-    )
-    parser.add_argument(
-        "--no-drafts",
-        dest="drafts",
-        action="store_false",
-        help="no drafts, only what is final",
     )

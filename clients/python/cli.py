@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from palimpsest import answer, arguments, demo
+from palimpsest import answer, arguments, demo, sampling_flags
 from palimpsest.answer import Form
 from palimpsest.chat import Chat
 from palimpsest.client import Client
@@ -75,7 +75,7 @@ def _run(args: argparse.Namespace) -> int:
                 _generate(client, args, Canvas(template=args.template))
             case "chat":
                 form = answer.suitable_form(drafts=args.drafts)
-                sampling = arguments.sampling(args)
+                sampling = sampling_flags.sampling(args)
                 Chat(client, sampling, form, enable_thinking=args.enable_thinking).run()
             case "models":
                 _models(client)
@@ -114,7 +114,7 @@ def _generate(client: Client, args: argparse.Namespace, canvas: Canvas | None) -
         canvas=canvas,
         preview=_preview(form, args),
         enable_thinking=args.enable_thinking,
-        **arguments.sampling(args),
+        **sampling_flags.sampling(args),
     )
     with interruptible(stream) as events:
         answer.write(answer.slowly(events) if args.slow else events, form)

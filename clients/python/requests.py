@@ -6,6 +6,7 @@ the server's business. Knows no channel and no call.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, cast
@@ -26,6 +27,7 @@ __all__ = [
     "Options",
     "Preview",
     "PromptSource",
+    "ResponseFormat",
     "Sampling",
     "count_request",
     "generate_request",
@@ -35,6 +37,17 @@ __all__ = [
 
 Effort = Literal["low", "medium", "high"]
 PreviewMode = Literal["off", "metadata", "text", "tokens"]
+
+
+class ResponseFormat(TypedDict, total=False):
+    """What the text of an answer must be; exactly one of these."""
+
+    json_schema: str | Mapping[str, Any]
+    """A JSON Schema, as text or parsed; properties are written in its order."""
+    regex: str
+    """An expression that matches the whole text."""
+    choices: Sequence[str]
+    """Texts of which the answer is one."""
 
 
 class Sampling(TypedDict, total=False):
@@ -67,7 +80,7 @@ class Sampling(TypedDict, total=False):
     stop_token_ids: Sequence[int] | None
     logprobs: int | None
     candidate_count: int | None
-    response_format: Mapping[str, Any] | None
+    response_format: ResponseFormat | None
 
 
 class Options(ChatOptions, Sampling, total=False):
@@ -154,6 +167,8 @@ def _sampling(sampling: Sampling) -> sampling_pb2.SamplingParameters:
             continue
         if name == "effort":
             value = f"EFFORT_{str(value).upper()}"
+        elif name == "response_format":
+            value = _format(cast(ResponseFormat, value))
         # One field at a time, so that a refusal can name it.
         try:
             parameters.MergeFrom(sampling_pb2.SamplingParameters(**{name: value}))  # type: ignore[arg-type]
@@ -162,6 +177,17 @@ def _sampling(sampling: Sampling) -> sampling_pb2.SamplingParameters:
                 f"input.sampling.{name}", f"{value!r} does not fit: {error}"
             ) from error
     return parameters
+
+
+def _format(wanted: ResponseFormat) -> dict[str, Any]:
+    """As the contract has it."""
+    fields: dict[str, Any] = dict(wanted)
+    schema, choices = fields.get("json_schema"), fields.get("choices")
+    if schema is not None and not isinstance(schema, str):
+        fields["json_schema"] = json.dumps(schema)
+    if choices is not None:
+        fields["choices"] = {"texts": list(choices)}
+    return fields
 
 
 def _preview_options(preview: Preview) -> canvas_pb2.PreviewOptions:

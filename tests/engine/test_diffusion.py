@@ -10,7 +10,7 @@ from pairs import Pair
 from replay import ReplayedNoise, denoise_one
 from torch import Tensor
 
-from palimpsest.engine import diffusion
+from palimpsest.engine import tiles
 from palimpsest.engine.diffusion import (
     CanvasState,
     StepFigures,
@@ -211,7 +211,7 @@ def same(one: object, other: object) -> bool:
 def test_the_height_of_a_tile_changes_nothing(calm: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, tiled = begin(), begin()
     step(calm, whole, unsure(), SAMPLING)
-    monkeypatch.setattr(diffusion, "TILE_ELEMENTS", 16 * VOCABULARY)
+    monkeypatch.setattr(tiles, "TILE_ELEMENTS", 16 * VOCABULARY)
     step(calm, tiled, unsure(), SAMPLING)
     assert torch.equal(draft(whole), draft(tiled))
     assert torch.equal(whole.token_ids, tiled.token_ids)

@@ -1,0 +1,114 @@
+"""One answer that has to be of a form: which tokens its next canvas takes.
+
+Whatever the network says, the canvas chosen goes on from the one before, and leaves enough tokens
+to bring the answer to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from palimpsest.engine.messages import Thinking
+from palimpsest.engine.shapes import Logits
+from palimpsest.engine.structure.constraint import Constraint
+from palimpsest.engine.structure.paths import best_path
+from palimpsest.engine.structure.transitions import Edges, Transitions
+from palimpsest.engine.structure.vocabulary import Vocabulary
+from palimpsest.engine.tiles import LogitsOf, tiles
+
+CANDIDATES = 32
+"""Likeliest tokens of each position that a path may take, besides bridges."""
+
+
+class Form:
+    """Follows one answer from canvas to canvas."""
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        vocabulary: Vocabulary,
+        *,
+        end_ids: Collection[int],
+        thinking: Thinking | None,
+        limit: int,
+    ) -> None:
+        """The answer has at most `limit` tokens, which must be as many as the shortest text has."""
+        self._transitions = Transitions(constraint, vocabulary, end_ids=end_ids, thinking=thinking)
+        self._bridges = [*constraint.bridges, *sorted(end_ids)]
+        if thinking is not None:
+            self._bridges += [thinking.open_id, thinking.close_id]
+        self._budget = None if thinking is None else thinking.budget
+        self._state = self._transitions.start
+        self._limit = limit
+        self._position = 0
+
+    def commit(self, token_ids: Sequence[int]) -> None:
+        """Tokens of a canvas that is final and followed by another."""
+        for token in token_ids:
+            self._state = self._transitions.after(self._state, token)
+        self._position += len(token_ids)
+
+    def choose(self, logits_of: LogitsOf, *, length: int, vocabulary: int) -> list[int]:
+        """Tokens [length] of the next canvas, the most probable of those that the form allows."""
+        parts = [self._candidates(logits_of(rows)) for rows in tiles(length, vocabulary)]
+        ids, logits = (torch.cat(part) for part in zip(*parts, strict=True))
+        return self._canvas(ids, logits)
+
+    def _candidates(self, logits: Logits) -> tuple[Tensor, Tensor]:
+        """Tokens that some positions may take, [rows, K] ids and logits."""
+        count = min(CANDIDATES, logits.shape[-1])
+        bridges = torch.tensor(self._bridges, device=logits.device).expand(len(logits), -1)
+        ids = torch.cat([logits.topk(count, dim=-1).indices, bridges], dim=-1)
+        return ids, logits.gather(1, ids)
+
+    def _canvas(self, ids: Tensor, logits: Tensor) -> list[int]:
+        """The best path through the candidates [C, K] of all positions."""
+        tokens, scores = ids.cpu().numpy(), logits.double().cpu().numpy()
+        known, place = np.unique(tokens, return_inverse=True)
+        class_of = np.array([self._transitions.class_of(t) for t in known.tolist()], np.int32)
+        classes, group_of = np.unique(class_of, return_inverse=True)
+        groups = group_of[place].reshape(tokens.shape)
+        best, chosen = _best_of_each(tokens, scores, groups, len(classes))
+        edges = self._transitions.edges(classes)
+        path = best_path(
+            self._within_bounds(best[:, edges.group], edges),
+            edges,
+            start=self._state,
+            last=self._may_end(len(tokens)),
+        )
+        return [int(chosen[i, edges.group[edge]]) for i, edge in enumerate(path)]
+
+    def _within_bounds(self, scores: np.ndarray, edges: Edges) -> np.ndarray:
+        """Without the ways that a thought no longer has, or that lie behind the answer's end."""
+        if self._budget is not None:
+            opening = edges.target == self._transitions.thought
+            scores[max(0, self._budget - 1 - self._position) :, opening] = -np.inf
+        over = max(0, self._limit - self._position)
+        scores[over:, edges.source != self._transitions.ended] = -np.inf
+        return scores
+
+    def _may_end(self, length: int) -> np.ndarray:
+        """[states] after which the tokens that are left suffice."""
+        left = max(0, self._limit - self._position - length)
+        return self._transitions.needed <= left
+
+
+def _best_of_each(
+    tokens: np.ndarray, scores: np.ndarray, groups: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """[C, count] the highest score of each group at each position, and its token, the lowest of
+    equals; -inf where no candidate is of the group.
+    """
+    rows = np.broadcast_to(np.arange(len(tokens))[:, None], tokens.shape)
+    order = np.lexsort((-tokens, scores), axis=1)
+    rows, groups = rows, np.take_along_axis(groups, order, 1)
+    best = np.full((len(tokens), count), -np.inf)
+    chosen = np.zeros((len(tokens), count), np.int64)
+    # of several assignments to one place the last one stays: the highest score
+    best[rows, groups] = np.take_along_axis(scores, order, 1)
+    chosen[rows, groups] = np.take_along_axis(tokens, order, 1)
+    return best, chosen

@@ -1,0 +1,106 @@
+"""From the form that a caller asks for to a constraint that the engine keeps. Knows no wire."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+
+from palimpsest.engine.api import (
+    Constraint,
+    InvalidRequest,
+    PatternError,
+    Vocabulary,
+    compile_pattern,
+)
+from palimpsest.server.exchange import (
+    ChatPrompt,
+    Choices,
+    Generation,
+    JsonSchema,
+    Regex,
+    ResponseFormat,
+)
+from palimpsest.server.schemas import SchemaError, schema_pattern
+
+FIELD = "sampling.response_format"
+MAX_CHOICES = 1_024
+_CACHED = 64
+
+
+class ResponseFormats:
+    """Makes constraints for one vocabulary, and keeps the last ones."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._known: OrderedDict[str, Constraint] = OrderedDict()
+
+    async def constraint(self, wanted: Generation, form: ResponseFormat) -> Constraint:
+        """Raises InvalidRequest."""
+        if not self._vocabulary.pieces:
+            reason = "is not supported: what this checkpoint's tokens write is not known by bytes"
+            raise InvalidRequest(FIELD, reason)
+        _refuse_beside(wanted)
+        field, pattern = _pattern(form)
+        if pattern not in self._known:
+            # some tenths of a second at most: the construction is bounded
+            self._known[pattern] = await asyncio.to_thread(self._compiled, pattern, field)
+            while len(self._known) > _CACHED:
+                self._known.popitem(last=False)
+        self._known.move_to_end(pattern)
+        return self._known[pattern]
+
+    def _compiled(self, pattern: str, field: str) -> Constraint:
+        try:
+            return Constraint.of(compile_pattern(pattern), self._vocabulary)
+        except (PatternError, ValueError) as problem:
+            raise InvalidRequest(field, str(problem)) from None
+
+
+def refuse_too_short(constraint: Constraint, max_output_tokens: int) -> None:
+    """Raises InvalidRequest if not even the shortest answer fits."""
+    if constraint.shortest > max_output_tokens:
+        raise InvalidRequest(
+            "sampling.max_output_tokens",
+            f"{max_output_tokens} is below {constraint.shortest}, the tokens of the shortest "
+            "answer that response_format allows and its end",
+        )
+
+
+def _pattern(wanted: ResponseFormat) -> tuple[str, str]:
+    """The field that says it, and the expression that the text has to match."""
+    match wanted:
+        case Regex(pattern=pattern):
+            return f"{FIELD}.regex", pattern
+        case Choices(texts=texts):
+            field = f"{FIELD}.choices.texts"
+            if not 1 <= len(texts) <= MAX_CHOICES:
+                raise InvalidRequest(field, f"{len(texts)} texts are outside 1 to {MAX_CHOICES}")
+            for index, text in enumerate(texts):
+                if not text or text in texts[:index]:
+                    what = "is empty" if not text else f"{text!r} is there before"
+                    raise InvalidRequest(f"{field}[{index}]", what)
+            return field, "|".join(map(re.escape, texts))
+        case JsonSchema(text=text):
+            field = f"{FIELD}.json_schema"
+            try:
+                return field, schema_pattern(text)
+            except SchemaError as problem:
+                raise InvalidRequest(field, str(problem)) from None
+
+
+def _refuse_beside(wanted: Generation) -> None:
+    """What would end, ban or lay down text that the form needs otherwise."""
+    canvas, prompt = wanted.canvas, wanted.prompt
+    beside = {
+        "prompt.chat.tools": isinstance(prompt, ChatPrompt) and prompt.tools,
+        "sampling.stop_sequences": wanted.stop_sequences,
+        "sampling.stop_token_ids": wanted.sampling.get("stop_token_ids"),
+        "sampling.banned_token_ids": wanted.sampling.get("banned_token_ids"),
+        "sampling.allowed_token_ids": wanted.sampling.get("allowed_token_ids"),
+        "canvas.template": canvas.template,
+        "canvas.pinned_positions": canvas.pinned_positions,
+    }
+    for field, value in beside.items():
+        if value:
+            raise InvalidRequest(field, "cannot be together with sampling.response_format")
