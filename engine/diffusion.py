@@ -68,6 +68,8 @@ class StepFigures:
     """Nats."""
     logprobs: tuple[TokenLogprobs, ...] = ()
     """Of the argmax tokens of a canvas that is done, if they were asked for."""
+    scores: tuple[float, ...] = ()
+    """Of the labels of a canvas that is done, if it has any; see scoring.py."""
 
 
 def denoise(
@@ -125,15 +127,15 @@ def _read(
     device = model.embed_tokens.weight.device
     of_step = torch.tensor(temperatures, device=device).repeat_interleave(length)[:, None]
     controls = DrawControls(samplings, length, device)
-    tiles = [
+    parts = [
         _read_tile(logits_of(rows) / of_step[rows], rows, controls, noise, model)
-        for rows in _tiles(len(of_step), model.config.vocabulary_size)
+        for rows in tiles(len(of_step), model.config.vocabulary_size)
     ]
-    joined = (torch.cat(parts).unflatten(0, (-1, length)) for parts in zip(*tiles, strict=True))
+    joined = (torch.cat(part).unflatten(0, (-1, length)) for part in zip(*parts, strict=True))
     return _Reading(*joined)
 
 
-def _tiles(rows: int, vocabulary: int) -> Iterator[slice]:
+def tiles(rows: int, vocabulary: int) -> Iterator[slice]:
     """A power of two of rows each, so that a canvas is cut in the same places in any company."""
     height = 1 << max(4, (TILE_ELEMENTS // vocabulary).bit_length() - 1)
     for first in range(0, rows, height):
@@ -196,7 +198,7 @@ def _logprobs(
     """Of the tokens of the canvas at `index` in the step, whose logits are computed once more."""
     told: list[TokenLogprobs] = []
     first = index * len(tokens)
-    for rows in _tiles(len(tokens), vocabulary):
+    for rows in tiles(len(tokens), vocabulary):
         logits = logits_of(slice(first + rows.start, first + rows.stop))
         logprobs = logits.log_softmax(dim=-1)
         chosen = logprobs.gather(1, tokens[rows, None])[:, 0].tolist()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,15 +18,16 @@ from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.diffusion import StepFigures, denoise
 from palimpsest.engine.filling import Filling
-from palimpsest.engine.logit_controls import LogitControls, controlled
+from palimpsest.engine.logit_controls import LogitControls, LogitsOf, controlled
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, Noise
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.scheduler import Scheduler, Turn
+from palimpsest.engine.scoring import Label, label_scores
 from palimpsest.engine.segments import run_segments
 from palimpsest.engine.sequence import Limits, Pass, Sequence
-from palimpsest.engine.shapes import Hidden
+from palimpsest.engine.shapes import Hidden, Logits
 from palimpsest.engine.threads import Threads
 
 EXPERT_ROW_MULTIPLE = 4
@@ -187,17 +189,30 @@ class Engine:
         self, stepping: list[Sequence], hidden: Hidden, length: int
     ) -> list[StepFigures]:
         network = self.model.network
-        logits_of = controlled(
-            lambda rows: network.logits(hidden[rows]),
-            [sequence.controls for sequence in stepping],
-            length=length,
-        )
-        return denoise(
+
+        def raw(rows: slice) -> Logits:
+            return network.logits(hidden[rows])
+
+        figures = denoise(
             [sequence.canvas for sequence in stepping if sequence.canvas is not None],
-            logits_of,
+            controlled(raw, [sequence.controls for sequence in stepping], length=length),
             samplings=[sequence.request.sampling for sequence in stepping],
             noise=self.noise.step([s.noise_key() for s in stepping], length=length),
             model=network,
+        )
+        for i, sequence in enumerate(stepping):
+            if figures[i].done and (labels := sequence.request.labels):
+                scores = self._scores(raw, labels, first=i * length)
+                figures[i] = replace(figures[i], scores=scores)
+        return figures
+
+    def _scores(self, raw: LogitsOf, labels: Ordered[Label], *, first: int) -> tuple[float, ...]:
+        return label_scores(
+            raw,
+            labels,
+            first=first,
+            end_token_ids=self.model.limits.end_token_ids,
+            vocabulary_size=self.model.network.config.vocabulary_size,
         )
 
     def _settle(self, turn: Turn, figures: StepFigures | None, run: Pass) -> list[Event]:
