@@ -12,6 +12,7 @@ import math
 from collections.abc import Collection, Sequence
 
 import torch
+from torch import Tensor
 
 from palimpsest.engine.diffusion import tiles
 from palimpsest.engine.logit_controls import LogitsOf
@@ -52,7 +53,7 @@ def label_scores(
     return tuple(map(math.fsum, terms))
 
 
-def _with_ending(logprobs: Logits, end_token_ids: Collection[int]) -> Logits:
+def _with_ending(logprobs: Logits, end_token_ids: Collection[int]) -> Tensor:
     """[R, V + 1]: the last column is that of any end token."""
     ending = logprobs[:, sorted(end_token_ids)].logsumexp(dim=-1, keepdim=True)
     return torch.cat([logprobs, ending], dim=-1)

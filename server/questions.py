@@ -18,8 +18,8 @@ LABELS = (2, 256)
 MAX_STEPS = 64
 CALIBRATION = (0.01, 100.0)
 CANVAS_MULTIPLE = 16
-"""Canvases of questions are multiples of this, so that few lengths share a pass. Of 200 questions of
-the suite `count` a canvas of 16 gets 197 right after one step and after four, and the bundled
+"""Canvases of questions are multiples of this, so that few lengths share a pass. Of 200 questions
+of the suite `count` a canvas of 16 gets 197 right after one step and after four, and the bundled
 model's whole canvas of 64 gets 196 and 197, for four times the rows.
 """
 
