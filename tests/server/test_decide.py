@@ -1,0 +1,469 @@
+"""Questions with labels on a real server of the bundled model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from importlib import resources
+from random import Random
+from typing import Any
+
+import grpc
+import pytest
+from calls import (
+    COUNT,
+    REVERSE,
+    asking,
+    cancellable,
+    chat,
+    deciding,
+    details_of,
+    found,
+    generate,
+    question,
+    stream,
+)
+from google.rpc import error_details_pb2
+from server_process import ServerProcess, Start
+
+from palimpsest.engine.api import TextCodec, checkpoint_folder
+from palimpsest.v1 import (
+    canvas_pb2,
+    chat_pb2,
+    decide_pb2,
+    generation_pb2,
+    model_pb2,
+    prompt_pb2,
+    sampling_pb2,
+)
+
+SKILLS = {"count": "01234"}
+"""Suites of the bundled model whose answers are labels, with those labels."""
+DIGITS = "01234"
+HOW_MANY = "count the letter "
+WIDTH = 32
+ENDLESS = sampling_pb2.SamplingParameters(
+    seed=7, max_denoising_steps=1_000, confidence_threshold=0.0
+)
+
+
+@pytest.fixture(scope="module")
+def wide(start: Start) -> ServerProcess:
+    """Runs so many questions in the same passes."""
+    return start("--max-num-seqs", str(WIDTH))
+
+
+def suite(name: str) -> list[dict[str, str]]:
+    """Questions that the model was not trained on."""
+    folder = resources.files("palimpsest.evaluation") / "suites/bundled"
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+
+
+def counting(number: int) -> decide_pb2.Question:
+    """How often a letter is in some word, to be appended to HOW_MANY."""
+    random = Random(number)
+    letters = random.choices("abcde", k=random.randint(3, 7))
+    return question(DIGITS, f"{random.choice(letters)} in {''.join(letters)}")
+
+
+def decide(server: ServerProcess, *asked: Any, **fields: Any) -> decide_pb2.DecideResponse:
+    return server.stub.Decide(deciding(*asked, **fields))
+
+
+def log_probabilities(decision: decide_pb2.Decision) -> list[float]:
+    return [score.log_probability for score in decision.scores]
+
+
+def status_of(server: ServerProcess, request: decide_pb2.DecideRequest, **options: Any) -> str:
+    """Name of the status that the call ends with."""
+    with pytest.raises(grpc.RpcError) as caught:
+        server.stub.Decide(request, **options)
+    assert isinstance(caught.value, grpc.Call)
+    return caught.value.code().name
+
+
+@pytest.mark.parametrize("skill", SKILLS)
+def test_the_best_label_answers_questions_that_the_model_was_not_trained_on(
+    wide: ServerProcess, skill: str
+) -> None:
+    items, labels = suite(skill)[:100], SKILLS[skill]
+    right = 0
+    for item in items:
+        [decision] = decide(wide, item["prompt"], question(labels)).decisions
+        right += labels[decision.best_index] == item["expected"]
+    # generation gets 98.5 % of the whole suite
+    assert right >= 95
+
+
+def test_labels_of_several_tokens_are_told_apart(wide: ServerProcess) -> None:
+    right = 0
+    for number, item in enumerate(suite("reverse")[:20]):
+        random, expected = Random(number), item["expected"]
+        labels = {expected, expected + expected[-1], expected[:-1], expected[1:] + "q", "canvas"}
+        labels.add("".join(random.sample(expected, len(expected))))
+        ordered = sorted(labels)
+        [decision] = decide(wide, item["prompt"], question(ordered)).decisions
+        right += ordered[decision.best_index] == expected
+    assert right >= 19
+
+
+def test_a_question_is_scored_the_same_alone_and_among_32(wide: ServerProcess) -> None:
+    questions = [counting(number) for number in range(32)]
+    together = decide(wide, HOW_MANY, *questions).decisions
+    assert len(together) == 32
+    assert len({decision.best_index for decision in together}) > 1
+    for one, decision in zip(questions, together, strict=True):
+        [alone] = decide(wide, HOW_MANY, one).decisions
+        assert alone.best_index == decision.best_index
+        assert log_probabilities(alone) == pytest.approx(
+            log_probabilities(decision), rel=0, abs=1e-5
+        )
+
+
+def test_more_questions_than_run_at_once_are_answered_in_their_order(
+    server: ServerProcess, wide: ServerProcess
+) -> None:
+    questions = [counting(number) for number in range(10)]
+    labels = [question.labels for question in questions]
+    one_by_one = decide(server, HOW_MANY, *questions)
+    assert [[s.label for s in d.scores] for d in one_by_one.decisions] == labels
+    together = decide(wide, HOW_MANY, *questions)
+    for one, other in zip(one_by_one.decisions, together.decisions, strict=True):
+        assert log_probabilities(one) == pytest.approx(log_probabilities(other), rel=0, abs=1e-5)
+
+
+def test_a_thousand_questions_are_answered_in_one_call(wide: ServerProcess) -> None:
+    tokens = prompt_pb2.Prompt(tokens=prompt_pb2.TokenPrompt(token_ids=[2, 300]))
+    answer = decide(wide, tokens, *(question("ab", str(number)) for number in range(1_024)))
+    assert len(answer.decisions) == answer.usage.canvases == 1_024
+    assert len({tuple(log_probabilities(decision)) for decision in answer.decisions}) > 1_000
+
+
+def test_the_shared_prompt_is_read_once(wide: ServerProcess) -> None:
+    shared = "".join(Random(1).choices("abcdefgh ", k=300))
+    questions = [question("ab", str(number)) for number in range(9)]
+    usage = decide(wide, shared, *questions).usage
+    # 300 letters are 4 whole pages of 64 tokens, whatever the template puts around them
+    assert usage.cached_prompt_tokens == 8 * 256
+    assert usage.prompt_tokens > 9 * 300
+
+
+def test_usage_and_duration_are_those_of_all_questions(wide: ServerProcess) -> None:
+    questions = [counting(number) for number in range(3)]
+    each = [
+        wide.stub.CountTokens(
+            model_pb2.CountTokensRequest(prompt=chat(HOW_MANY + question.text))
+        ).token_count
+        for question in questions
+    ]
+    answer = decide(wide, HOW_MANY, *questions, denoising_steps=4, request_id="mine")
+    assert answer.usage.prompt_tokens == sum(each)
+    assert (answer.usage.canvases, answer.usage.denoising_steps) == (3, 12)
+    assert answer.usage.output_tokens == answer.usage.thinking_tokens == 0
+    assert answer.duration.ToNanoseconds() > 0
+    assert (answer.request_id, answer.model) == ("mine", "palimpsest-tiny")
+
+
+def test_each_number_of_steps_reads_another_canvas(wide: ServerProcess) -> None:
+    told = []
+    for steps in (None, 1, 2, 16):
+        fields = {} if steps is None else {"denoising_steps": steps}
+        answer = decide(wide, HOW_MANY, counting(3), **fields)
+        assert answer.usage.denoising_steps == (steps or 1)
+        told.append(log_probabilities(answer.decisions[0]))
+    assert told[0] == told[1]
+    assert len({tuple(values) for values in told}) == 3
+
+
+def test_shares_add_up_to_one_and_follow_the_log_probabilities(wide: ServerProcess) -> None:
+    for decision in decide(wide, HOW_MANY, *map(counting, range(8))).decisions:
+        weights = [math.exp(value) for value in log_probabilities(decision)]
+        shares = [score.probability for score in decision.scores]
+        assert sum(shares) == pytest.approx(1.0)
+        assert shares == pytest.approx([weight / sum(weights) for weight in weights])
+        assert all(value <= 0.0 for value in log_probabilities(decision))
+        assert shares[decision.best_index] == max(shares)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5, 3.0, 100.0])
+def test_calibration_changes_shares_alone(wide: ServerProcess, temperature: float) -> None:
+    [plain] = decide(wide, HOW_MANY, counting(3)).decisions
+    [calibrated] = decide(
+        wide, HOW_MANY, counting(3), calibration_temperature=temperature
+    ).decisions
+    assert log_probabilities(calibrated) == log_probabilities(plain)
+    assert calibrated.best_index == plain.best_index
+    weights = [math.exp(value / temperature) for value in log_probabilities(plain)]
+    shares = [score.probability for score in calibrated.scores]
+    assert shares == pytest.approx([weight / sum(weights) for weight in weights], abs=1e-12)
+    sharpest = [max(score.probability for score in d.scores) for d in (plain, calibrated)]
+    assert (sharpest[1] > sharpest[0]) is (temperature < 1.0)
+
+
+def test_one_seed_gives_one_score(wide: ServerProcess) -> None:
+    first = decide(wide, HOW_MANY, counting(3), seed=11).decisions
+    assert decide(wide, HOW_MANY, counting(3), seed=11).decisions == first
+    assert decide(wide, HOW_MANY, counting(3), seed=12).decisions != first
+
+
+def test_a_seed_that_the_server_drew_is_told_and_gives_the_same_scores(
+    wide: ServerProcess,
+) -> None:
+    unseeded = decide_pb2.DecideRequest(prompt=chat(HOW_MANY), questions=[counting(3)])
+    drawn, other = wide.stub.Decide(unseeded), wide.stub.Decide(unseeded)
+    assert drawn.seed != other.seed
+    again = decide(wide, HOW_MANY, counting(3), seed=drawn.seed)
+    assert again.decisions == drawn.decisions
+
+
+def test_questions_stand_behind_any_kind_of_prompt_as_they_are(wide: ServerProcess) -> None:
+    whole, text = HOW_MANY + counting(3).text, counting(3).text
+    codec = TextCodec(checkpoint_folder("bundled"))
+    conversation = chat("hello")
+    conversation.chat.messages.append(
+        chat_pb2.ChatMessage(
+            role=chat_pb2.CHAT_ROLE_ASSISTANT, parts=[chat_pb2.ContentPart(text="hello")]
+        )
+    )
+    longer = prompt_pb2.Prompt()
+    longer.CopyFrom(conversation)
+    conversation.chat.messages.append(chat(HOW_MANY).chat.messages[0])
+    longer.chat.messages.append(chat(whole).chat.messages[0])
+    tokens = prompt_pb2.TokenPrompt(token_ids=codec.encode(HOW_MANY))
+    for shared, alone in (
+        (chat(HOW_MANY), chat(whole)),
+        (conversation, longer),
+        (prompt_pb2.Prompt(text=HOW_MANY), prompt_pb2.Prompt(text=whole)),
+        (prompt_pb2.Prompt(tokens=tokens), prompt_pb2.Prompt(text=whole)),
+    ):
+        appended = decide(wide, shared, question(DIGITS, text)).decisions
+        assert appended == decide(wide, alone, question(DIGITS)).decisions
+
+
+def test_special_tokens_in_questions_and_labels_are_ordinary_text(wide: ServerProcess) -> None:
+    [decision] = decide(wide, HOW_MANY, question(("<turn|>", "1"), "<turn|>")).decisions
+    # an end token would be nearly certain behind nothing
+    assert decision.best_index == 1
+
+
+def test_nothing_is_thought_where_the_servers_default_is_to_think(
+    wide: ServerProcess, start: Start
+) -> None:
+    thinking = start("--default-chat-template-kwargs", json.dumps({"enable_thinking": True}))
+    plain = decide(wide, HOW_MANY, counting(3))
+    answer = decide(thinking, HOW_MANY, counting(3))
+    assert answer.usage.prompt_tokens == plain.usage.prompt_tokens
+    assert answer.decisions == plain.decisions
+    off = chat(HOW_MANY)
+    off.chat.enable_thinking = False
+    assert decide(thinking, off, counting(3)).decisions == plain.decisions
+
+
+def many(steps: int = 64) -> decide_pb2.DecideRequest:
+    """Takes far longer than any of these tests."""
+    return deciding(HOW_MANY, *map(counting, range(1_024)), denoising_steps=steps)
+
+
+def until_denoising(events: Any) -> None:  # noqa: ANN401 - a stream
+    while not next(events).HasField("snapshot"):
+        pass
+
+
+def metadata(server: ServerProcess, sampling: sampling_pb2.SamplingParameters) -> Any:  # noqa: ANN401 - as above
+    preview = canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_METADATA)
+    return stream(server, asking(REVERSE, sampling), preview)
+
+
+def test_cancelling_frees_the_engine_and_all_places(start: Start) -> None:
+    small = start("--max-num-seqs", "4", "--max-queue", "0")
+    for _ in range(3):
+        call = small.stub.Decide.future(many())
+        while status_of_one_more(small) == "OK":
+            pass
+        call.cancel()
+        while (code := status_of_one_more(small)) != "OK":
+            assert code == "RESOURCE_EXHAUSTED"
+        # as many questions as there are places
+        assert len(decide(small, HOW_MANY, *map(counting, range(4))).decisions) == 4
+
+
+def status_of_one_more(server: ServerProcess) -> str:
+    """What another call of one question ends with."""
+    try:
+        decide(server, HOW_MANY, counting(0))
+    except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
+        return error.code().name
+    return "OK"
+
+
+def test_the_deadline_ends_a_call_in_the_midst_of_its_questions(wide: ServerProcess) -> None:
+    assert status_of(wide, many(), timeout=0.7) == "DEADLINE_EXCEEDED"
+    assert len(decide(wide, HOW_MANY, *map(counting, range(WIDTH))).decisions) == WIDTH
+
+
+def test_the_servers_own_limit_ends_a_call_without_a_deadline(start: Start) -> None:
+    hurried = start("--max-request-seconds", "1", "--max-num-seqs", "2")
+    assert status_of(hurried, many()) == "DEADLINE_EXCEEDED"
+    assert len(decide(hurried, HOW_MANY, counting(3)).decisions) == 1
+
+
+def test_a_call_that_does_not_get_all_its_places_is_refused_at_once(start: Start) -> None:
+    small = start("--max-num-seqs", "2", "--max-queue", "1")
+    running = [metadata(small, ENDLESS) for _ in range(2)]
+    for events in running:
+        until_denoising(events)
+    request = deciding(HOW_MANY, *map(counting, range(5)))
+    with pytest.raises(grpc.RpcError) as caught:
+        small.stub.Decide(request)
+    status = details_of(caught.value)
+    assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert found(status, error_details_pb2.RetryInfo())
+    cancellable(running[0]).cancel()
+    # two of three places are enough for any number of questions
+    while status_of_one_more(small) != "OK":
+        pass
+    assert len(small.stub.Decide(request).decisions) == 5
+    cancellable(running[1]).cancel()
+
+
+def test_answers_under_way_are_the_same_beside_many_questions(wide: ServerProcess) -> None:
+    alone = generate(wide, asking(COUNT))
+    call = wide.stub.Decide.future(many(8))
+    beside = [generate(wide, asking(COUNT)) for _ in range(3)]
+    call.cancel()
+    assert [answer.token_ids for answer in beside] == [alone.token_ids] * 3
+    assert alone.finish_reason == generation_pb2.FINISH_REASON_STOP
+
+
+def test_a_call_is_one_line_of_the_log(wide: ServerProcess) -> None:
+    answer = decide(wide, HOW_MANY, *map(counting, range(3)), request_id="logged")
+    [line] = [line for line in wide.log.splitlines() if "request_id=logged" in line]
+    assert "DiffusionService/Decide" in line
+    assert f"status=OK prompt_tokens={answer.usage.prompt_tokens} output_tokens=0" in line
+
+
+def refused(server: ServerProcess, request: decide_pb2.DecideRequest, message: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        server.stub.Decide(request)
+    status = details_of(caught.value)
+    assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert status.message == message
+    bad = error_details_pb2.BadRequest()
+    assert found(status, bad)
+    field, _, reason = message.partition(": ")
+    assert (bad.field_violations[0].field, bad.field_violations[0].description) == (field, reason)
+
+
+def labelled(*labels: str) -> Sequence[decide_pb2.Question]:
+    """The second of two questions has these labels."""
+    return question("ab"), question(labels)
+
+
+BAD_QUESTIONS: list[tuple[Sequence[decide_pb2.Question], str]] = [
+    ([], "questions: 0 are outside 1 to 1024"),
+    ([question("ab")] * 1_025, "questions: 1025 are outside 1 to 1024"),
+    (labelled(), "questions[1].labels: 0 are outside 2 to 256"),
+    (labelled("a"), "questions[1].labels: 1 are outside 2 to 256"),
+    (labelled(*map(str, range(257))), "questions[1].labels: 257 are outside 2 to 256"),
+    (labelled("a", "b", ""), "questions[1].labels[2]: is empty"),
+    (labelled("a", "b", "a"), "questions[1].labels[2]: 'a' is the label at index 0 too"),
+    (
+        labelled("a", "b" * 64),
+        "questions[1].labels[1]: 64 tokens are not fewer than the 64 of a canvas",
+    ),
+]
+
+
+@pytest.mark.parametrize(("questions", "message"), BAD_QUESTIONS)
+def test_bad_questions_are_refused_by_field_value_and_bound(
+    wide: ServerProcess, questions: Sequence[decide_pb2.Question], message: str
+) -> None:
+    refused(wide, deciding(REVERSE, *questions), message)
+
+
+@pytest.mark.parametrize("labels", [["a", "b" * 63], list(map(str, range(256)))])
+def test_labels_on_the_bounds_are_taken(wide: ServerProcess, labels: list[str]) -> None:
+    [decision] = decide(wide, REVERSE, question(labels)).decisions
+    assert [score.label for score in decision.scores] == labels
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("denoising_steps", 0, "0 is outside 1 to 64"),
+        ("denoising_steps", 65, "65 is outside 1 to 64"),
+        ("calibration_temperature", 0.009, "0.009 is outside 0.01 to 100.0"),
+        ("calibration_temperature", 101.0, "101.0 is outside 0.01 to 100.0"),
+        ("calibration_temperature", -1.0, "-1.0 is outside 0.01 to 100.0"),
+        ("calibration_temperature", math.nan, "nan is outside 0.01 to 100.0"),
+        ("calibration_temperature", math.inf, "inf is outside 0.01 to 100.0"),
+        ("request_id", "two\nlines", "is not 128 bytes or less of printable text"),
+        ("prompt", prompt_pb2.Prompt(), "is empty: set text, tokens or chat"),
+    ],
+)
+def test_every_field_is_refused_outside_its_bound(
+    wide: ServerProcess, field: str, value: object, message: str
+) -> None:
+    request = deciding(REVERSE, question("ab"))
+    request.ClearField(field)  # type: ignore[arg-type]
+    request.MergeFrom(decide_pb2.DecideRequest(**{field: value}))  # type: ignore[arg-type]
+    refused(wide, request, f"{field}: {message}")
+
+
+def test_a_prompt_that_is_to_think_is_refused(wide: ServerProcess) -> None:
+    thinking = chat(REVERSE)
+    thinking.chat.enable_thinking = True
+    message = (
+        "prompt.chat.enable_thinking: labels are scored at the start of the answer, so there is no "
+        "thought before it"
+    )
+    refused(wide, deciding(thinking, question("ab")), message)
+
+
+def test_a_prompt_that_ends_within_a_thought_is_refused(wide: ServerProcess) -> None:
+    opened = prompt_pb2.Prompt(text="<|turn>model\n<|channel>thought\nwell")
+    message = "prompt: ends within a thought, and labels are scored at the start of an answer"
+    refused(wide, deciding(opened, question("ab")), message)
+    closed = prompt_pb2.Prompt(text="<|turn>model\n<|channel>thought\n<channel|>")
+    assert decide(wide, closed, question("ab")).decisions
+
+
+def test_a_question_behind_an_answer_of_the_model_is_refused(wide: ServerProcess) -> None:
+    answered = chat("hello")
+    part = chat_pb2.ContentPart(text="hello")
+    answered.chat.messages.append(
+        chat_pb2.ChatMessage(role=chat_pb2.CHAT_ROLE_ASSISTANT, parts=[part])
+    )
+    message = (
+        "prompt.chat.messages[1].role: is 'assistant': questions are appended to a message of the "
+        "user"
+    )
+    refused(wide, deciding(answered, question("ab"), question("ab", "who?")), message)
+    # where nothing is appended there is nothing to refuse
+    assert decide(wide, answered, question("ab")).decisions
+
+
+def test_a_question_that_does_not_fit_the_context_is_refused_before_any_runs(
+    wide: ServerProcess,
+) -> None:
+    most = wide.stub.GetModel(model_pb2.GetModelRequest()).model.max_context_tokens
+    tokens = prompt_pb2.Prompt(tokens=prompt_pb2.TokenPrompt(token_ids=[300] * (most - 16)))
+    assert decide(wide, prompt_pb2.Prompt(text="a"), question("ab")).decisions
+    message = (
+        f"questions[1].text: {most - 15} tokens of prompt and question and a canvas of 16 are more "
+        f"than the context of {most} tokens"
+    )
+    refused(wide, deciding(tokens, question("ab"), question("ab", "c")), message)
+
+
+def test_an_unknown_model_is_not_found(wide: ServerProcess) -> None:
+    assert status_of(wide, deciding(REVERSE, question("ab"), model="gpt-5")) == "NOT_FOUND"
+
+
+def test_a_field_that_the_contract_does_not_know_is_refused(wide: ServerProcess) -> None:
+    request = deciding(REVERSE, question("ab"))
+    request.questions[0].MergeFromString(b"\xf8\x3f\x01")
+    message = "questions[0]: palimpsest.v1.Question has no field number 1023"
+    refused(wide, request, message)
