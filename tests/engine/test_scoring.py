@@ -32,7 +32,10 @@ from palimpsest.engine.scoring import label_scores
 LABELS = ((300,), (301,), (302, 303), (304, 305, 306, 307, 308), (302, 304))
 TOLERANCE = 1e-4
 """Of logits against the reference, see test_parity_steps.py; and of a handful of them summed."""
-COMPANY_TOLERANCE = 1e-5
+COMPANY_TOLERANCE = 8 * 2**-19
+"""A few last bits of logits, which the softcap keeps below 32: sums round otherwise where a prompt
+is read in other pieces.
+"""
 
 
 def asking(

@@ -72,13 +72,13 @@ def question(labels: Iterable[str], text: str = "") -> decide_pb2.Question:
 
 
 def deciding(
-    prompt: str | prompt_pb2.Prompt, *questions: decide_pb2.Question, **fields: Any
+    prompt: str | prompt_pb2.Prompt, *questions: decide_pb2.Question, **fields: object
 ) -> decide_pb2.DecideRequest:
     """Asks with seed 7 unless told otherwise."""
     return decide_pb2.DecideRequest(
         prompt=chat(prompt) if isinstance(prompt, str) else prompt,
         questions=questions,
-        **{"seed": 7, **fields},
+        **{"seed": 7, **fields},  # type: ignore[arg-type]
     )
 
 
