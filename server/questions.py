@@ -123,14 +123,15 @@ def ask(prompt: Prompt, text: str, codec: TextCodec) -> Prompt:
     """The shared prompt with a question's text at its end. Raises InvalidRequest if it has no place
     for it.
     """
+    if not text:
+        return prompt
     match prompt:
-        case _ if not text:
-            return prompt
         case TextPrompt():
             return TextPrompt(text=prompt.text + text)
         case TokenPrompt():
             return TokenPrompt(token_ids=(*prompt.token_ids, *codec.encode_plain(text)))
-        case ChatPrompt(messages=(*before, last)):
+        case ChatPrompt():
+            *before, last = prompt.messages
             if last.role != "user" or not isinstance(last.content, str):
                 reason = f"is {last.role!r}: questions are appended to a message of the user"
                 raise InvalidRequest(f"prompt.chat.messages[{len(before)}].role", reason)
