@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from palimpsest.deciding import BAR_CELLS, show
 from palimpsest.decisions import Decision, Decisions, LabelScore
 from palimpsest.events import Usage
+from tests.clients.unfinished import PATIENCE_S, Serve, Unfinished
 
 COMMAND = (sys.executable, "-m", "palimpsest.cli", "decide")
 SHARED = "count the letter "
@@ -76,6 +78,23 @@ def test_nobody_at_the_address_ends_with_code_1_and_one_line() -> None:
     result = decide("hello", "--labels", "a,b", "--address", "127.0.0.1:1")
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_call_without_a_word(
+    serve: Serve, number: signal.Signals, code: int
+) -> None:
+    unfinished = Unfinished()
+    with subprocess.Popen(
+        [*COMMAND, "hello", "--labels", "a,b", "--address", serve(unfinished)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert unfinished.asked.acquire(timeout=PATIENCE_S)
+        process.send_signal(number)
+        assert process.communicate(timeout=PATIENCE_S) == (b"", b"")
+    assert process.returncode == code
+    assert unfinished.ended.acquire(timeout=PATIENCE_S)
 
 
 def test_help_shows_examples() -> None:
