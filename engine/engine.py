@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from collections.abc import Sequence as Ordered
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,16 +17,16 @@ from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.diffusion import StepFigures, denoise
 from palimpsest.engine.filling import Filling
-from palimpsest.engine.logit_controls import LogitControls, LogitsOf, controlled
+from palimpsest.engine.logit_controls import LogitControls, controlled
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, Noise
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.scheduler import Scheduler, Turn
-from palimpsest.engine.scoring import Label, label_scores
+from palimpsest.engine.scoring import label_scores
 from palimpsest.engine.segments import run_segments
 from palimpsest.engine.sequence import Limits, Pass, Sequence
-from palimpsest.engine.shapes import Hidden, Logits
+from palimpsest.engine.shapes import Hidden
 from palimpsest.engine.threads import Threads
 
 EXPERT_ROW_MULTIPLE = 4
@@ -190,30 +189,35 @@ class Engine:
     ) -> list[StepFigures]:
         network = self.model.network
 
-        def raw(rows: slice) -> Logits:
-            return network.logits(hidden[rows])
-
         figures = denoise(
             [sequence.canvas for sequence in stepping if sequence.canvas is not None],
-            controlled(raw, [sequence.controls for sequence in stepping], length=length),
+            controlled(
+                lambda rows: network.logits(hidden[rows]),
+                [sequence.controls for sequence in stepping],
+                length=length,
+            ),
             samplings=[sequence.request.sampling for sequence in stepping],
             noise=self.noise.step([s.noise_key() for s in stepping], length=length),
             model=network,
         )
-        for i, sequence in enumerate(stepping):
-            if figures[i].done and (labels := sequence.request.labels):
-                scores = self._scores(raw, labels, first=i * length)
-                figures[i] = replace(figures[i], scores=scores)
-        return figures
+        return self._score(stepping, figures, hidden, length)
 
-    def _scores(self, raw: LogitsOf, labels: Ordered[Label], *, first: int) -> tuple[float, ...]:
-        return label_scores(
-            raw,
-            labels,
-            first=first,
+    def _score(
+        self, stepping: list[Sequence], figures: list[StepFigures], hidden: Hidden, length: int
+    ) -> list[StepFigures]:
+        """The figures, with scores where a canvas with labels is done."""
+        done = [i for i, s in enumerate(stepping) if s.request.labels and figures[i].done]
+        if not done:
+            return figures
+        network = self.model.network
+        scores = label_scores(
+            lambda rows: network.logits(hidden[rows]),
+            [(i * length, stepping[i].request.labels) for i in done],
             end_token_ids=self.model.limits.end_token_ids,
-            vocabulary_size=self.model.network.config.vocabulary_size,
+            vocabulary_size=network.config.vocabulary_size,
         )
+        told = dict(zip(done, scores, strict=True))
+        return [replace(f, scores=told.get(i, ())) for i, f in enumerate(figures)]
 
     def _settle(self, turn: Turn, figures: StepFigures | None, run: Pass) -> list[Event]:
         sequence = self.sequences[turn.job.request_id]

@@ -1,4 +1,4 @@
-"""How probable given answers are, read off one canvas: a label's tokens, then an end token.
+"""How probable given answers are, read off canvases: a label's tokens, then an end token.
 
 log P(label) = sum over i < n of log p_i(token i), plus log of the sum of p_n(e) over all end tokens
 e: n is the label's length and p_i the softmax of the network's own logits at position i, at
@@ -9,48 +9,68 @@ another, as they are where denoising draws them.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from palimpsest.engine.diffusion import tiles
-from palimpsest.engine.logit_controls import LogitsOf
 from palimpsest.engine.shapes import Logits
 
 Label = Sequence[int]
 """Token ids of an answer."""
+LogitsAt = Callable[[list[int]], Logits]
+"""Raw fp32 logits of these rows of all canvases laid end to end."""
+ROW_MULTIPLE = 4
+"""Matrix libraries round otherwise for fewer rows: see `mixture_of_experts`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A token whose log-probability is part of a label's."""
+
+    place: int
+    """Of its row among all that are read."""
+    token: int
+    terms: list[float] = field(repr=False)
+    """Of its label, so far."""
 
 
 def label_scores(
-    logits_of: LogitsOf,
-    labels: Sequence[Label],
+    logits_at: LogitsAt,
+    asked: Sequence[tuple[int, Sequence[Label]]],
     *,
-    first: int,
     end_token_ids: Collection[int],
     vocabulary_size: int,
-) -> tuple[float, ...]:
-    """log P of each label, in nats. `logits_of` gives raw logits of rows, of which `first` is the
-    canvas's position 0; every label is shorter than the canvas.
+) -> list[tuple[float, ...]]:
+    """log P of each label of each canvas, in nats. A canvas is given by the row of its position 0;
+    its labels are all shorter than it is.
     """
-    # "any end token" is one token more, behind the vocabulary
-    answers = [(*label, vocabulary_size) for label in labels]
-    terms: list[list[float]] = [[] for _ in labels]
-    # in tiles, as the sampler: memory stays bounded, and bits do not depend on company
-    for rows in tiles(max(map(len, answers)), vocabulary_size):
-        logits = logits_of(slice(first + rows.start, first + rows.stop))
-        places = [
-            (of_label, place - rows.start, token)
-            for of_label, answer in zip(terms, answers, strict=True)
-            for place, token in enumerate(answer)
-            if rows.start <= place < rows.stop
-        ]
-        told = _with_ending(logits.log_softmax(dim=-1), end_token_ids)
-        _, at, tokens = zip(*places, strict=True)
-        # one gather for all: on a device each would be a wait
-        for (of_label, _, _), value in zip(places, told[at, tokens].tolist(), strict=True):
-            of_label.append(value)
-    return tuple(map(math.fsum, terms))
+    rows: list[int] = []
+    wanted: list[_Term] = []
+    of_canvases: list[list[list[float]]] = []
+    for first, labels in asked:
+        of_canvases.append([[] for _ in labels])
+        for label, terms in zip(labels, of_canvases[-1], strict=True):
+            # any end token is one token more, behind the vocabulary
+            answer = enumerate((*label, vocabulary_size), start=len(rows))
+            wanted += [_Term(place, token, terms) for place, token in answer]
+        rows += range(first, first + max(map(len, labels)) + 1)
+    rows += rows[-1:] * (-len(rows) % ROW_MULTIPLE)
+    # in tiles, as the sampler: memory stays bounded
+    for tile in tiles(len(rows), vocabulary_size):
+        told = _with_ending(logits_at(rows[tile]).log_softmax(dim=-1), end_token_ids)
+        _read(told, tile, wanted)
+    return [tuple(map(math.fsum, terms)) for terms in of_canvases]
+
+
+def _read(told: Tensor, tile: slice, wanted: Sequence[_Term]) -> None:
+    """Adds to each label what it has in this tile, in one gather: a device waits for each."""
+    here = [term for term in wanted if tile.start <= term.place < tile.stop]
+    at, tokens = [term.place - tile.start for term in here], [term.token for term in here]
+    for term, value in zip(here, told[at, tokens].tolist(), strict=True):
+        term.terms.append(value)
 
 
 def _with_ending(logprobs: Logits, end_token_ids: Collection[int]) -> Tensor:

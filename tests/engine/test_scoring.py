@@ -169,28 +169,32 @@ def test_scores_are_the_same_behind_a_prefix_from_the_cache(bundled: Pair) -> No
         assert prefill.cached_count == (3 * PAGE_TOKENS if number else 0)
 
 
-def test_labels_longer_than_a_tile_are_summed_over_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_several_canvases_are_summed_over_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = torch.randn(3 + 64, 50, generator=torch.Generator().manual_seed(0))
-    labels = [(7,), tuple(range(16)), tuple(range(17)), tuple(range(40)), (8,) * 15]
-    taken: list[slice] = []
+    long = [(7,), tuple(range(16)), tuple(range(17)), tuple(range(40)), (8,) * 15]
+    asked = [(3, long), (50, [(5,), (6, 7)]), (48, [(5,)])]
+    taken: list[list[int]] = []
 
-    def logits_of(rows: slice) -> Tensor:
+    def logits_at(rows: list[int]) -> Tensor:
         taken.append(rows)
         return logits[rows]
 
     # tiles as high as on a vocabulary of a million tokens
     monkeypatch.setattr(diffusion, "TILE_ELEMENTS", 16 * 50)
-    told = label_scores(logits_of, labels, first=3, end_token_ids={1, 2}, vocabulary_size=50)
-    expected = [by_hand(logits[3:], label, (1, 2)) for label in labels]
-    assert told == pytest.approx(expected, rel=1e-6)
-    assert taken == [slice(3, 19), slice(19, 35), slice(35, 44)]
+    told = label_scores(logits_at, asked, end_token_ids={1, 2}, vocabulary_size=50)
+    for (first, labels), scores_of_canvas in zip(asked, told, strict=True):
+        expected = [by_hand(logits[first:], label, (1, 2)) for label in labels]
+        assert scores_of_canvas == pytest.approx(expected, rel=1e-6)
+    read = [*range(3, 44), 50, 51, 52, 48, 49]
+    assert [row for rows in taken for row in rows] == [*read, 49, 49]
+    assert [len(rows) for rows in taken] == [16, 16, 16]
 
 
 def test_the_chances_of_all_one_token_answers_add_up_to_those_of_ending_there() -> None:
     logits = torch.randn(2, 30, generator=torch.Generator().manual_seed(1))
     every = [(token,) for token in range(30)]
-    told = label_scores(
-        lambda rows: logits[rows], every, first=0, end_token_ids={4, 9}, vocabulary_size=30
+    [told] = label_scores(
+        lambda rows: logits[rows], [(0, every)], end_token_ids={4, 9}, vocabulary_size=30
     )
     ending = logits[1].softmax(-1)[[4, 9]].sum()
     assert float(torch.tensor(told).exp().sum()) == pytest.approx(float(ending), rel=1e-5)

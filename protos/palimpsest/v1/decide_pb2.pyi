@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class DecideRequest(_message.Message):
     """Asks which of some labels answers a question. Each question is read in a small canvas of its own
     and nothing is generated. Questions of one call share the prompt, which is read once. A question
-    is scored the same whatever others are asked with it.
+    gets the scores that it gets alone, up to the rounding of sums in fp32.
 
     Labels are scored where the answer starts, so the model does not think before it, whatever the
     server's default: `enable_thinking` set to true is refused, and so is a prompt that ends within a
