@@ -37,6 +37,7 @@ from palimpsest.engine.messages import (
     ModelInfo,
     Ready,
     RequestEvent,
+    Scored,
     Stepped,
     Stop,
     Submit,
@@ -46,7 +47,7 @@ from palimpsest.engine.messages import (
 )
 from palimpsest.engine.options import BUNDLED, EngineOptions
 from palimpsest.engine.sampling import MAX_OUTPUT_TOKENS, Sampling, refuse_unknown_tokens
-from palimpsest.engine.structure.automaton import PatternError
+from palimpsest.engine.structure.automaton import Automaton, PatternError
 from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.patterns import MAX_PATTERN, compile_pattern
 from palimpsest.engine.structure.vocabulary import Vocabulary
@@ -65,6 +66,7 @@ __all__ = [
     "MAX_PATTERN",
     "RESERVED_TEMPLATE_VARIABLES",
     "AsyncChannel",
+    "Automaton",
     "Cancel",
     "CanvasPlan",
     "Capacity",
@@ -96,6 +98,7 @@ __all__ = [
     "Ready",
     "RequestEvent",
     "Sampling",
+    "Scored",
     "Stepped",
     "Stop",
     "Submit",

@@ -65,6 +65,8 @@ class StepFigures:
     """Nats."""
     logprobs: tuple[TokenLogprobs, ...] = ()
     """Of the argmax tokens of a canvas that is done, if they were asked for."""
+    scores: tuple[float, ...] = ()
+    """Of the labels of a canvas that is done, if it has any; see scoring.py."""
 
 
 def denoise(

@@ -23,6 +23,7 @@ from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, Noise
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.scheduler import Scheduler, Turn
+from palimpsest.engine.scoring import label_scores
 from palimpsest.engine.segments import run_segments
 from palimpsest.engine.sequence import Limits, Pass, Sequence
 from palimpsest.engine.shapes import Hidden
@@ -207,18 +208,36 @@ class Engine:
         self, stepping: list[Sequence], hidden: Hidden, length: int
     ) -> list[StepFigures]:
         network = self.model.network
-        logits_of = controlled(
-            lambda rows: network.logits(hidden[rows]),
-            [sequence.controls for sequence in stepping],
-            length=length,
-        )
-        return denoise(
+
+        figures = denoise(
             [sequence.canvas for sequence in stepping if sequence.canvas is not None],
-            logits_of,
+            controlled(
+                lambda rows: network.logits(hidden[rows]),
+                [sequence.controls for sequence in stepping],
+                length=length,
+            ),
             samplings=[sequence.request.sampling for sequence in stepping],
             noise=self.noise.step([s.noise_key() for s in stepping], length=length),
             model=network,
         )
+        return self._score(stepping, figures, hidden, length)
+
+    def _score(
+        self, stepping: list[Sequence], figures: list[StepFigures], hidden: Hidden, length: int
+    ) -> list[StepFigures]:
+        """The figures, with scores where a canvas with labels is done."""
+        done = [i for i, s in enumerate(stepping) if s.request.labels and figures[i].done]
+        if not done:
+            return figures
+        network = self.model.network
+        scores = label_scores(
+            lambda rows: network.logits(hidden[rows]),
+            [(i * length, stepping[i].request.labels) for i in done],
+            end_token_ids=self.model.limits.end_token_ids,
+            vocabulary_size=network.config.vocabulary_size,
+        )
+        told = dict(zip(done, scores, strict=True))
+        return [replace(f, scores=told.get(i, ())) for i, f in enumerate(figures)]
 
     def _settle(self, turn: Turn, figures: StepFigures | None, run: Pass) -> list[Event]:
         sequence = self.sequences[turn.job.request_id]

@@ -24,6 +24,8 @@ class FinishReason(enum.Enum):
     """It wrote one of the request's own."""
     LENGTH = "length"
     """`max_output_tokens` or the end of the context was reached."""
+    SCORED = "scored"
+    """Its labels are scored, and nothing was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
-    """Generate an answer to `prompt_ids`."""
+    """Generate an answer to `prompt_ids`, or score some."""
 
     request_id: int
     """Chosen by the server, unique for the life of the engine process."""
@@ -105,6 +107,9 @@ class Submit:
     """None: nothing of the answer is a thought."""
     constraint: Constraint | None = None
     """What the answer must be, thoughts aside; None is anything."""
+    labels: tuple[tuple[int, ...], ...] = ()
+    """Answers to score instead of giving one, each shorter than a canvas. The request is one canvas
+    then, and ends in Scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +228,17 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The labels of a request are scored, in the last step of its only canvas."""
+
+    request_id: int
+    log_probabilities: tuple[float, ...]
+    """One per label: of its tokens and of any end token behind them; nats, at temperature 1."""
+    steps: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Counts of one request; canvases that it came with are not in them."""
 
@@ -250,6 +266,6 @@ class Failed:
     message: str
 
 
-Event = Ready | LoadFailed | Loading | Encoded | Stepped | Committed | Finished | Failed
-RequestEvent = Encoded | Stepped | Committed | Finished | Failed
+RequestEvent = Encoded | Stepped | Committed | Scored | Finished | Failed
+Event = Ready | LoadFailed | Loading | RequestEvent
 Frame = tuple[Event, ...]

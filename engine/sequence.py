@@ -22,6 +22,7 @@ from palimpsest.engine.messages import (
     Event,
     Finished,
     FinishReason,
+    Scored,
     Stepped,
     Submit,
     Usage,
@@ -160,9 +161,21 @@ class Sequence:
         self.encode_began_ns = self.encoded_count = 0
         self.step_count += 1
         stepped = self._stepped(canvas, figures, run)
-        if figures.done:
-            return [stepped, *self._emit(canvas, figures, run)]
-        return [stepped]
+        if not figures.done:
+            return [stepped]
+        if self.request.labels:
+            return [stepped, *self._score(canvas, figures, run)]
+        return [stepped, *self._emit(canvas, figures, run)]
+
+    def _score(self, canvas: CanvasState, figures: StepFigures, run: Pass) -> list[Event]:
+        """What the canvas says of the labels, and the end of the request."""
+        scored = Scored(
+            request_id=self.request.request_id,
+            log_probabilities=figures.scores,
+            steps=canvas.step,
+            end_ns=run.end_ns,
+        )
+        return [scored, self._finish(FinishReason.SCORED)]
 
     def _emit(self, canvas: CanvasState, figures: StepFigures, run: Pass) -> list[Event]:
         """The canvas's final tokens, and the end of the request or the commit of the canvas."""
@@ -187,9 +200,11 @@ class Sequence:
             self.canvas, self.canvas_index, self.canvas_began_ns = None, self.canvas_index + 1, 0
             return [committed]
         # the last canvas is never committed: nothing will look at its keys and values
+        return [committed, self._finish(reason)]
+
+    def _finish(self, reason: FinishReason) -> Finished:
         self.done = True
-        finished = Finished(request_id=self.request.request_id, reason=reason, usage=self._usage())
-        return [committed, finished]
+        return Finished(request_id=self.request.request_id, reason=reason, usage=self._usage())
 
     def _answer(self, final: Ordered[int]) -> tuple[Ordered[int], FinishReason | None]:
         """Places in the canvas that belong to the answer, and why it ends, if it does."""

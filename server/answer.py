@@ -10,6 +10,7 @@ from palimpsest.engine.api import (
     Finished,
     FinishReason,
     ModelInfo,
+    Scored,
     Stepped,
     Submit,
     TextCodec,
@@ -91,6 +92,8 @@ class AnswerWriter:
                 return self._commit(delivery, delivery.event)
             case Finished(reason=reason, usage=usage):
                 return self._completed(delivery.sequence, reason, usage)
+            case Scored():
+                raise AssertionError("an answer has no labels")
 
     def _started(self, sequence: int, prefill: Encoded) -> Started:
         self._told = replace(self._told, cached_prompt_tokens=prefill.cached_count)

@@ -19,6 +19,7 @@ from opentelemetry.trace import Tracer
 
 from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
 from palimpsest.server.config import ServerConfig
+from palimpsest.server.decide import Decider
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
@@ -77,7 +78,12 @@ async def serve(
     engine = Supervisor(config.engine, max_queue=config.max_queue, watcher=health)
     defaults = config.default_chat_template_kwargs
     generator = Generator(engine, gate, codec, template_defaults=defaults)
-    service = DiffusionService(generator, max_request_s=config.max_request_seconds, tracer=tracer)
+    service = DiffusionService(
+        generator,
+        Decider(generator, engine, gate),
+        max_request_s=config.max_request_seconds,
+        tracer=tracer,
+    )
     server = _grpc_server(service, health)
     address = _bind(server, config)
     await health.start()

@@ -28,8 +28,16 @@ from palimpsest.server.exchange import (
 )
 from palimpsest.server.mailbox import Pace
 from palimpsest.server.parameters import chosen_sampling
+from palimpsest.server.questions import Inquiry, Question
 from palimpsest.server.strict import refuse_unsupported
-from palimpsest.v1 import canvas_pb2, generation_pb2, model_pb2, prompt_pb2, sampling_pb2
+from palimpsest.v1 import (
+    canvas_pb2,
+    decide_pb2,
+    generation_pb2,
+    model_pb2,
+    prompt_pb2,
+    sampling_pb2,
+)
 
 MAX_REQUEST_ID_BYTES = 128
 MAX_RATE_HZ = 1_000.0
@@ -47,6 +55,8 @@ _MODES = {
     canvas_pb2.PREVIEW_MODE_TEXT: PreviewMode.TEXT,
     canvas_pb2.PREVIEW_MODE_TOKENS: PreviewMode.TOKENS,
 }
+_OPTIONAL = ("denoising_steps", "calibration_temperature", "seed")
+"""Of a DecideRequest."""
 
 
 class _GenerationRequest(Protocol):
@@ -67,6 +77,19 @@ def unary_generation(request: generation_pb2.GenerateRequest) -> Generation:
     return _generation(request, preview=None, resume=None)
 
 
+def inquiry(request: decide_pb2.DecideRequest) -> Inquiry:
+    """Raises InvalidRequest and Unsupported; bounds are checked when it is answered."""
+    refuse_unsupported(request, fields.DECIDE)
+    _check_printable(request.request_id, "request_id")
+    given = {name: getattr(request, name) for name in _OPTIONAL if request.HasField(name)}
+    return Inquiry(
+        model=request.model,
+        prompt=_prompt(request.prompt, "prompt"),
+        questions=tuple(Question(text=q.text, labels=tuple(q.labels)) for q in request.questions),
+        **given,
+    )
+
+
 def count_prompt(request: model_pb2.CountTokensRequest) -> Prompt:
     """Raises InvalidRequest and Unsupported."""
     refuse_unsupported(request, fields.COUNT_TOKENS)
@@ -77,9 +100,7 @@ def _generation(
     request: _GenerationRequest, *, preview: Preview | None, resume: ResumePoint | None
 ) -> Generation:
     for name in ("request_id", "share"):
-        if not is_request_id(getattr(request.input, name)):
-            reason = f"is not {MAX_REQUEST_ID_BYTES} bytes or less of printable text"
-            raise InvalidRequest(f"input.{name}", reason)
+        _check_printable(getattr(request.input, name), f"input.{name}")
     if request.input.priority not in _PRIORITIES:
         raise InvalidRequest("input.priority", f"{request.input.priority} is not a priority")
     sampling = request.input.sampling
@@ -119,6 +140,12 @@ def _response_format(sampling: sampling_pb2.SamplingParameters) -> ResponseForma
 def is_request_id(request_id: str) -> bool:
     """Whether it can stand in a line of the log."""
     return len(request_id.encode()) <= MAX_REQUEST_ID_BYTES and request_id.isprintable()
+
+
+def _check_printable(name: str, path: str) -> None:
+    if not is_request_id(name):
+        reason = f"is not {MAX_REQUEST_ID_BYTES} bytes or less of printable text"
+        raise InvalidRequest(path, reason)
 
 
 def _prompt(prompt: prompt_pb2.Prompt, path: str) -> Prompt:

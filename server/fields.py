@@ -89,6 +89,17 @@ INPUT = (
 )
 GENERATE = _below("input", INPUT)
 STREAM_GENERATE = GENERATE | _below("preview", PREVIEW) | _below("resume", RESUME)
+DECIDE = frozenset(
+    {
+        "model",
+        "request_id",
+        "questions.text",
+        "questions.labels",
+        "denoising_steps",
+        "calibration_temperature",
+        "seed",
+    }
+) | _below("prompt", PROMPT)
 COUNT_TOKENS = frozenset({"model"}) | _below("prompt", PROMPT)
 GET_MODEL = frozenset({"model"})
 LIST_MODELS: frozenset[str] = frozenset()

@@ -74,7 +74,17 @@ class Generator:
 
     async def count_tokens(self, model: str, prompt: Prompt) -> int:
         """Tokens of `prompt` as `generate` would read it."""
-        return len(await self._tokenise(self.model(model), prompt))
+        return len(await self.tokenise(self.model(model), prompt))
+
+    async def tokenise(self, model: ModelInfo, prompt: Prompt) -> tuple[int, ...]:
+        """Token ids of a prompt. Raises InvalidRequest, with field paths that start at `prompt`."""
+        codec, defaults = await self.loaded_codec(), self._template_defaults
+        return await asyncio.to_thread(encode, prompt, codec, model, template_defaults=defaults)
+
+    async def loaded_codec(self) -> TextCodec:
+        """The codec, once it is loaded."""
+        # Shielded: a caller who hangs up must not stop the loading.
+        return await asyncio.shield(self._codec)
 
     async def generate(self, wanted: Generation, call: Call) -> AsyncGenerator[AnswerEvent, None]:
         """The events of all answers to `wanted`. Closing the iterator frees the engine at its next
@@ -109,8 +119,8 @@ class Generator:
         committed: tuple[int, ...],
     ) -> Submit:
         """What the engine is asked for, under an id that each candidate replaces by its own."""
-        codec, preview = await self._loaded_codec(), wanted.preview
-        prompt_ids = await self._tokenise(model, wanted.prompt)
+        codec, preview = await self.loaded_codec(), wanted.preview
+        prompt_ids = await self.tokenise(model, wanted.prompt)
         constraint = await self._constraint(wanted, codec)
         sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
         canvas = plan(wanted.canvas, codec, model, sampling)
@@ -152,7 +162,7 @@ class Generator:
     ) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer, up to its end or its first stop sequence."""
         record, preview = call.answer(), wanted.preview
-        writer = AnswerWriter(wanted, submit, model, record, await self._loaded_codec())
+        writer = AnswerWriter(wanted, submit, model, record, await self.loaded_codec())
         refuse_stopped(writer.stop_sequence)
         with self._engine.submit(
             submit,
@@ -165,14 +175,6 @@ class Generator:
                 if writer.stop_sequence is not None:
                     yield writer.stop(delivery)
                     return
-
-    async def _loaded_codec(self) -> TextCodec:
-        # Shielded: a caller who hangs up must not stop the loading.
-        return await asyncio.shield(self._codec)
-
-    async def _tokenise(self, model: ModelInfo, prompt: Prompt) -> tuple[int, ...]:
-        codec, defaults = await self._loaded_codec(), self._template_defaults
-        return await asyncio.to_thread(encode, prompt, codec, model, template_defaults=defaults)
 
 
 def _sampling(wanted: Generation, model: ModelInfo) -> Sampling:

@@ -18,6 +18,7 @@ from palimpsest.engine.api import (
     Failed,
     Finished,
     RequestEvent,
+    Scored,
     Stepped,
 )
 
@@ -43,7 +44,7 @@ class Delivery:
 
     sequence: int
     """Counts everything offered, from 1; a gap means that drafts were skipped."""
-    event: Encoded | Stepped | Committed | Finished
+    event: Encoded | Stepped | Committed | Scored | Finished
     last_step: Stepped | None = None
     """With a Committed: the last step of its canvas."""
     final: bool = False
@@ -53,9 +54,10 @@ class Delivery:
 class Mailbox:
     """Events of one request on their way to one reader; use it inside a running event loop.
 
-    Iterating yields the prefill's Encoded, every Committed and Finished in order, and between them
-    the newest draft (a Stepped) when its time has come; after a commit no draft of that canvas. It
-    stops after Finished and raises what `fail` was given once everything before it was read.
+    Iterating yields the prefill's Encoded, every Committed, Scored and Finished in order, and
+    between them the newest draft (a Stepped) when its time has come; after a commit no draft of
+    that canvas. It stops after Finished and raises what `fail` was given once everything before it
+    was read.
     `observe` sees every event at once, also what readers do not.
     """
 
@@ -80,7 +82,7 @@ class Mailbox:
         match event:
             case Stepped():
                 self._put_step(event)
-            case Encoded(canvas_index=None):
+            case Encoded(canvas_index=None) | Scored():
                 self._put_lossless(self._number(event))
             case Encoded():
                 pass  # Of a commit: readers had its tokens before.
@@ -100,7 +102,7 @@ class Mailbox:
             self._ended = True
             self._put_lossless(error)
 
-    def _number(self, event: Encoded | Stepped | Committed | Finished) -> Delivery:
+    def _number(self, event: Encoded | Stepped | Committed | Scored | Finished) -> Delivery:
         self._sequence += 1
         return Delivery(sequence=self._sequence, event=event)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from palimpsest.engine.api import FinishReason, ModelInfo, Stepped, TokenLogprobs
+from palimpsest.engine.api import FinishReason, ModelInfo, Stepped, TokenLogprobs, Usage
 from palimpsest.server.candidates import candidate_seed
 from palimpsest.server.exchange import (
     AnswerEvent,
@@ -21,8 +21,16 @@ from palimpsest.server.exchange import (
     Started,
     ToolCall,
 )
+from palimpsest.server.questions import Decided, Decision
 from palimpsest.server.structs import struct
-from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2, sampling_pb2
+from palimpsest.v1 import (
+    canvas_pb2,
+    chat_pb2,
+    decide_pb2,
+    generation_pb2,
+    model_pb2,
+    sampling_pb2,
+)
 
 _FINISH_REASONS = {
     FinishReason.STOP: generation_pb2.FINISH_REASON_STOP,
@@ -51,7 +59,7 @@ def stream_response(
             response.completed.CopyFrom(
                 generation_pb2.Completed(
                     finish_reason=_finish_reason(event),
-                    usage=_usage(event),
+                    usage=_usage(event.usage, thinking_tokens=event.thinking_tokens),
                     speeds=_speeds(event.speeds),
                     candidate_index=event.candidate_index,
                 )
@@ -78,7 +86,8 @@ def whole_answer(events: Sequence[AnswerEvent]) -> generation_pb2.GenerateRespon
             case Completed():
                 answer = _answer(response, event.candidate_index)
                 answer.finish_reason = _finish_reason(event)
-                answer.usage.CopyFrom(_usage(event))
+                usage = _usage(event.usage, thinking_tokens=event.thinking_tokens)
+                answer.usage.CopyFrom(usage)
                 answer.speeds.CopyFrom(_speeds(event.speeds))
             case Snapshot():
                 pass  # Not asked for in a unary call.
@@ -95,6 +104,28 @@ def _answer(
     while len(more) < index:
         more.add(seed=candidate_seed(response.seed, len(more) + 1))
     return more[index - 1]
+
+
+def decided(decided: Decided) -> decide_pb2.DecideResponse:
+    """The scores of all questions."""
+    return decide_pb2.DecideResponse(
+        request_id=decided.request_id,
+        model=decided.model.name,
+        decisions=map(_decision, decided.decisions),
+        seed=decided.seed,
+        usage=_usage(decided.usage, thinking_tokens=0),
+        duration=_duration(decided.duration_ns),
+    )
+
+
+def _decision(decision: Decision) -> decide_pb2.Decision:
+    scores = (
+        decide_pb2.LabelScore(label=label, log_probability=log_probability, probability=share)
+        for label, log_probability, share in zip(
+            decision.labels, decision.log_probabilities, decision.probabilities, strict=True
+        )
+    )
+    return decide_pb2.Decision(scores=scores, best_index=decision.best_index)
 
 
 def model_message(model: ModelInfo) -> model_pb2.Model:
@@ -211,13 +242,12 @@ def _finish_reason(completed: Completed) -> generation_pb2.FinishReason.ValueTyp
     return _FINISH_REASONS[completed.reason]
 
 
-def _usage(completed: Completed) -> generation_pb2.Usage:
-    usage = completed.usage
+def _usage(usage: Usage, *, thinking_tokens: int) -> generation_pb2.Usage:
     return generation_pb2.Usage(
         prompt_tokens=usage.prompt_tokens,
         cached_prompt_tokens=usage.cached_prompt_tokens,
         output_tokens=usage.output_tokens,
-        thinking_tokens=completed.thinking_tokens,
+        thinking_tokens=thinking_tokens,
         canvases=usage.canvases,
         denoising_steps=usage.denoising_steps,
     )

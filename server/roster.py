@@ -1,7 +1,8 @@
 """Which requests are waiting or running, and which mailbox their events go to. Pure bookkeeping.
 
 A place is taken at admission and free again as soon as the engine is done with the request, however
-slowly its answer is read. Knows no process and no wire.
+slowly its answer is read; one that was reserved is kept for the next request. Knows no process and
+no wire.
 """
 
 from __future__ import annotations
@@ -25,27 +26,44 @@ class Roster:
         self._max_queue = max_queue
         self._ids = itertools.count(1)
         self._places: set[int] = set()
+        self._reserved = 0
+        """Places of those who take them up by one request after another."""
         self._mailboxes: dict[int, Mailbox] = {}
 
     def __len__(self) -> int:
         """Places taken."""
-        return len(self._places)
+        return len(self._places) + self._reserved
 
     @contextlib.contextmanager
     def admit(self) -> Iterator[int]:
         """Take a place: the id to submit under. Raises Overloaded when the queue is full."""
-        if len(self._places) >= self._max_running + self._max_queue:
-            raise Overloaded(
-                f"{self._max_running} running and {self._max_queue} waiting requests are the most "
-                "that this server takes (--max-queue)",
-                RETRY_AFTER_S,
-            )
+        self._require(1)
         request_id = next(self._ids)
         self._places.add(request_id)
         try:
             yield request_id
         finally:
             self.close(request_id)
+
+    @contextlib.contextmanager
+    def reserve(self, count: int) -> Iterator[Iterator[int]]:
+        """Take places for so many requests at a time, as long as the block lasts: ids to submit
+        them under, as many as are wanted one after another. Raises Overloaded unless all are free.
+        """
+        self._require(count)
+        self._reserved += count
+        try:
+            yield self._ids
+        finally:
+            self._reserved -= count
+
+    def _require(self, count: int) -> None:
+        if len(self) + count > self._max_running + self._max_queue:
+            raise Overloaded(
+                f"{self._max_running} running and {self._max_queue} waiting requests are the most "
+                "that this server takes (--max-queue)",
+                RETRY_AFTER_S,
+            )
 
     def open(self, request_id: int, mailbox: Mailbox) -> None:
         """Send the events of an admitted request to `mailbox` from now on."""

@@ -1,4 +1,6 @@
-"""DiffusionService over gRPC: one short handler per method, all over generation.py."""
+"""DiffusionService over gRPC: one short handler per method, all over generation.py
+and decide.py.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from opentelemetry.trace import Tracer
 from palimpsest.engine.api import InvalidRequest
 from palimpsest.server import convert, fields, replies
 from palimpsest.server.call import Call
+from palimpsest.server.decide import Decider
 from palimpsest.server.errors import reply_with_status
 from palimpsest.server.generation import Generator
 from palimpsest.server.strict import refuse_unsupported
@@ -27,10 +30,16 @@ class DiffusionService(DiffusionServiceServicer):
     """Answers requests; made once, when the server starts to listen."""
 
     def __init__(
-        self, generator: Generator, *, max_request_s: float, tracer: Tracer | None
+        self,
+        generator: Generator,
+        decider: Decider,
+        *,
+        max_request_s: float,
+        tracer: Tracer | None,
     ) -> None:
         """`max_request_s` bounds every call, also those without a deadline of their own."""
         self._generator = generator
+        self._decider = decider
         self._max_request_s = max_request_s
         self._tracer = tracer
 
@@ -85,7 +94,10 @@ class DiffusionService(DiffusionServiceServicer):
     async def Decide(
         self, request: decide_pb2.DecideRequest, context: grpc.aio.ServicerContext
     ) -> decide_pb2.DecideResponse:
-        await _not_built(context, "Decide")
+        call = self._call("Decide", context, request.request_id)
+        async with reply_with_status(context, call):
+            inquiry = convert.inquiry(request)
+            return replies.decided(await self._decider.decide(inquiry, call))
 
     async def WatchEngine(
         self,

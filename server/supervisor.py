@@ -171,6 +171,13 @@ class Supervisor:
         self._running_process()
         return self._roster.admit()
 
+    def reserve(self, count: int) -> contextlib.AbstractContextManager[Iterator[int]]:
+        """Take so many places for as long as the block lasts: ids for any number of requests, of
+        which at most `count` are submitted at a time. Raises as `admit`.
+        """
+        self._running_process()
+        return self._roster.reserve(count)
+
     @contextlib.contextmanager
     def submit(
         self, request: Submit, *, pace: Pace | None, deadline_s: float, observe: Observe | None

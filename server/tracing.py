@@ -14,7 +14,15 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from palimpsest.engine.api import Committed, Encoded, ModelInfo, RequestEvent, Stepped, Usage
+from palimpsest.engine.api import (
+    Committed,
+    Encoded,
+    ModelInfo,
+    RequestEvent,
+    Scored,
+    Stepped,
+    Usage,
+)
 
 # All attribute names. `gen_ai.*` and `rpc.*` are OpenTelemetry's semantic conventions.
 GEN_AI_OPERATION = "gen_ai.operation.name"
@@ -117,6 +125,10 @@ class RequestTrace:
                 self._stepped(event)
             case Committed():
                 self._committed(event)
+            case Scored():
+                canvas = self._canvases.pop((event.request_id, 0))
+                canvas.span.set_attribute(CANVAS_STEPS, event.steps)
+                canvas.span.end(event.end_ns)
             case Encoded(canvas_index=int(index)):
                 canvas = self._canvases.pop((event.request_id, index))
                 self._encoded(COMMIT_SPAN, canvas.context, event)

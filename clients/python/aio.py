@@ -14,6 +14,7 @@ import grpc.aio
 
 from palimpsest import requests, responses
 from palimpsest.connection import CHANNEL_OPTIONS, Connection, Priority
+from palimpsest.decisions import Decisions, Question, decide_request, decisions_of
 from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
 from palimpsest.events import Event, Generation, Model
 from palimpsest.requests import (
@@ -187,6 +188,37 @@ class AsyncClient:
         return responses.generation_of(
             await self._call(self._stub.Generate, request, timeout_s, metadata)
         )
+
+    async def decide(
+        self,
+        prompt: str | None = None,
+        questions: Sequence[Question | str] = ("",),
+        *,
+        labels: Sequence[str] = (),
+        messages: Sequence[ChatMessage] | None = None,
+        raw_text: str | None = None,
+        denoising_steps: int | None = None,
+        calibration_temperature: float | None = None,
+        seed: int | None = None,
+        timeout_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Decisions:
+        """How probable each label is as the answer to a question: to the prompt itself, or to each
+        of `questions` appended to it. `labels` are those of questions given as text.
+        """
+        source = PromptSource(prompt=prompt, messages=messages, raw_text=raw_text, options=options)
+        request = decide_request(
+            source,
+            questions,
+            labels=labels,
+            model=self._connection.model,
+            denoising_steps=denoising_steps,
+            calibration_temperature=calibration_temperature,
+            seed=seed,
+        )
+        response = await self._call(self._stub.Decide, request, timeout_s, metadata)
+        return decisions_of(response)
 
     async def count_tokens(
         self,

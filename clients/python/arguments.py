@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import palimpsest
-from palimpsest import sampling_flags
+from palimpsest import deciding, sampling_flags
 from palimpsest.evaluation import flags
 from palimpsest.load import flags as load_flags
 from palimpsest.requests import Sampling
@@ -18,6 +18,7 @@ examples:
   palimpsest generate "add 27 and 48" --seed 7 --json
   echo "count from 1 to 40" | palimpsest generate - --address localhost:50051
   palimpsest fill "reverse the word: canvas" "sav[[6]]"
+  palimpsest decide "is 7 greater than 3?" --labels yes,no
   palimpsest chat
   palimpsest eval --items 50
   palimpsest bench --concurrency 1 8 64
@@ -78,6 +79,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands)
     _add_fill(commands)
+    _add_decide(commands)
     _add_chat(commands)
     models = commands.add_parser("models", help="list what a server serves")
     _add_connection(models)
@@ -148,6 +150,17 @@ def _add_fill(commands: Commands[Parser]) -> None:
     fill.add_argument("prompt", help="what to answer; - reads it from the standard input")
     fill.add_argument("template", help="the answer, with [[N]] for each gap of N tokens")
     _add_output(fill)
+
+
+def _add_decide(commands: Commands[Parser]) -> None:
+    decide = commands.add_parser(
+        "decide",
+        help="say how probable each of some answers is",
+        epilog=deciding.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    deciding.add_flags(decide)
+    _add_connection(decide)
 
 
 def _add_chat(commands: Commands[Parser]) -> None:

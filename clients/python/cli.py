@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from palimpsest import answer, arguments, demo, sampling_flags
+from palimpsest import answer, arguments, deciding, demo, sampling_flags
 from palimpsest.answer import Form
 from palimpsest.chat import Chat
 from palimpsest.client import Client
@@ -73,6 +73,8 @@ def _run(args: argparse.Namespace) -> int:
                 _generate(client, args, None)
             case "fill":
                 _generate(client, args, Canvas(template=args.template))
+            case "decide":
+                deciding.run(client, args)
             case "chat":
                 form = answer.suitable_form(drafts=args.drafts)
                 sampling = sampling_flags.sampling(args)

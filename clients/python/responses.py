@@ -56,7 +56,7 @@ def event_of(response: generation_pb2.StreamGenerateResponse) -> Event | None:
             return Completed(
                 sequence=response.sequence,
                 finish_reason=FINISH_REASONS.get(response.completed.finish_reason, "other"),
-                usage=_usage(response.completed.usage),
+                usage=usage_of(response.completed.usage),
                 speeds=_speeds(response.completed.speeds),
                 candidate_index=response.completed.candidate_index,
             )
@@ -74,7 +74,7 @@ def generation_of(response: generation_pb2.GenerateResponse) -> Generation:
         tool_calls=_tool_calls(response.tool_calls),
         token_ids=tuple(response.token_ids),
         finish_reason=FINISH_REASONS.get(response.finish_reason, "other"),
-        usage=_usage(response.usage),
+        usage=usage_of(response.usage),
         speeds=_speeds(response.speeds),
         seed=response.seed,
         logprobs=_logprobs(response.logprobs),
@@ -105,8 +105,8 @@ def _started(sequence: int, started: generation_pb2.Started) -> Started:
         prompt_tokens=started.prompt_tokens,
         cached_prompt_tokens=started.cached_prompt_tokens,
         seed=started.seed,
-        queue_s=_seconds(started.queue_duration),
-        prefill_s=_seconds(started.prefill_duration),
+        queue_s=seconds_of(started.queue_duration),
+        prefill_s=seconds_of(started.prefill_duration),
     )
 
 
@@ -145,7 +145,7 @@ def _commit(sequence: int, commit: canvas_pb2.CanvasCommit) -> Commit:
         text_delta=commit.text_delta,
         thought_delta=commit.thought_delta,
         tool_calls=_tool_calls(commit.tool_calls),
-        denoise_s=_seconds(commit.denoise_duration),
+        denoise_s=seconds_of(commit.denoise_duration),
         figures=_figures(commit),
         logprobs=_logprobs(commit.logprobs),
         candidate_index=commit.candidate_index,
@@ -159,7 +159,7 @@ def _candidate(candidate: generation_pb2.Candidate) -> Candidate:
         tool_calls=_tool_calls(candidate.tool_calls),
         token_ids=tuple(candidate.token_ids),
         finish_reason=FINISH_REASONS.get(candidate.finish_reason, "other"),
-        usage=_usage(candidate.usage),
+        usage=usage_of(candidate.usage),
         speeds=_speeds(candidate.speeds),
         seed=candidate.seed,
         logprobs=_logprobs(candidate.logprobs),
@@ -196,7 +196,8 @@ def _figures(message: canvas_pb2.CanvasSnapshot | canvas_pb2.CanvasCommit) -> St
     )
 
 
-def _usage(usage: generation_pb2.Usage) -> Usage:
+def usage_of(usage: generation_pb2.Usage) -> Usage:
+    """What an answer took."""
     return Usage(**{field: getattr(usage, field) for field in Usage.__dataclass_fields__})
 
 
@@ -206,12 +207,13 @@ def _speeds(speeds: generation_pb2.Speeds) -> Speeds:
         effective_tokens_per_second=speeds.effective_tokens_per_second,
         steps_per_canvas=speeds.steps_per_canvas,
         tokens_per_forward=speeds.tokens_per_forward,
-        time_to_first_draft_s=_seconds(speeds.time_to_first_draft),
-        time_to_first_commit_s=_seconds(speeds.time_to_first_commit),
+        time_to_first_draft_s=seconds_of(speeds.time_to_first_draft),
+        time_to_first_commit_s=seconds_of(speeds.time_to_first_commit),
     )
 
 
-def _seconds(duration: duration_pb2.Duration) -> float:
+def seconds_of(duration: duration_pb2.Duration) -> float:
+    """A duration in seconds."""
     return duration.ToNanoseconds() / 1e9
 
 

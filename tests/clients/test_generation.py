@@ -93,8 +93,8 @@ def test_raw_text_has_no_template_around_it(client: Client) -> None:
 
 
 def test_what_the_server_cannot_do_yet_is_named(client: Client) -> None:
-    with pytest.raises(errors.Unimplemented, match="thinking_budget"):
-        client.generate(PROMPT, thinking_budget=5)
+    with pytest.raises(errors.Unimplemented, match="tool_choice"):
+        client.generate(PROMPT, tool_choice={"tool_name": "get_weather"})
 
 
 def test_a_model_that_is_not_served_is_not_found(server_address: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from palimpsest.connection import Connection
@@ -50,7 +52,7 @@ def test_fields_of_every_kind_reach_the_message() -> None:
         "effort": "high",
         "logit_bias": {3: -1.5},
         "stop_sequences": ["\n\n"],
-        "response_format": {"choices": {"texts": ["yes", "no"]}},
+        "response_format": {"choices": ["yes", "no"]},
     }
     parameters = generate_request(HELLO, ABOUT, sampling).input.sampling
     assert parameters.seed == 2**64 - 1
@@ -60,6 +62,14 @@ def test_fields_of_every_kind_reach_the_message() -> None:
     assert list(parameters.response_format.choices.texts) == ["yes", "no"]
 
 
+def test_a_schema_keeps_the_order_of_its_properties() -> None:
+    schema = {"type": "object", "properties": {"z": {"type": "null"}, "a": {"type": "null"}}}
+    parameters = generate_request(
+        HELLO, ABOUT, {"response_format": {"json_schema": schema}}
+    ).input.sampling
+    assert list(json.loads(parameters.response_format.json_schema)["properties"]) == ["z", "a"]
+
+
 @pytest.mark.parametrize(
     ("sampling", "field"),
     [
@@ -67,6 +77,7 @@ def test_fields_of_every_kind_reach_the_message() -> None:
         ({"seed": 2**64}, "input.sampling.seed"),
         ({"seed": "seven"}, "input.sampling.seed"),
         ({"effort": "heroic"}, "input.sampling.effort"),
+        ({"response_format": {"yaml": "a: 1"}}, "input.sampling.response_format"),
     ],
 )
 def test_a_value_that_the_wire_cannot_carry_is_refused_by_name(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import grpc
 
-from palimpsest.v1 import canvas_pb2, generation_pb2
+from palimpsest.v1 import canvas_pb2, decide_pb2, generation_pb2
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceServicer
 
 Serve = Callable[[DiffusionServiceServicer], str]
@@ -20,8 +20,20 @@ class Unfinished(DiffusionServiceServicer):
     def __init__(self) -> None:
         self.ended = threading.Semaphore(0)
         """Released for every caller that went."""
+        self.asked = threading.Semaphore(0)
+        """Released for every question with labels."""
         self.messages: list[list[str]] = []
         """The texts of each conversation it was asked to continue."""
+
+    def Decide(
+        self, request: decide_pb2.DecideRequest, context: grpc.ServicerContext
+    ) -> decide_pb2.DecideResponse:
+        gone = threading.Event()
+        context.add_callback(gone.set)
+        context.add_callback(self.ended.release)
+        self.asked.release()
+        gone.wait(PATIENCE_S)
+        return decide_pb2.DecideResponse()
 
     def StreamGenerate(
         self, request: generation_pb2.StreamGenerateRequest, context: grpc.ServicerContext

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 import pytest
-import scripted_worker
 from calls import (
     COUNT,
     REVERSE,
@@ -24,24 +21,18 @@ from calls import (
     stream,
 )
 from google.rpc import error_details_pb2
+from scripted_generator import generating
 from scripted_worker import CRASH, ENDLESS, FAIL_OR_ENDLESS
 from server_process import ServerProcess, Start
 
 from palimpsest.engine.api import (
     EngineError,
-    EngineOptions,
     EngineStopped,
-    Loading,
-    ModelInfo,
     Overloaded,
-    TextCodec,
-    checkpoint_folder,
 )
 from palimpsest.server.call import Call
 from palimpsest.server.exchange import AnswerEvent, Generation, Started, TokenPrompt
-from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
-from palimpsest.server.supervisor import Supervisor
 from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
 
 LAST_SEED = 2**64 - 1
@@ -252,41 +243,6 @@ def test_several_candidates_are_not_taken_up(server: ServerProcess) -> None:
 
 
 # What only an engine that does as it is told can show
-
-
-class Board:
-    """A watcher that knows when the engine is up."""
-
-    def __init__(self) -> None:
-        self.is_up = asyncio.Event()
-
-    def loading(self, progress: Loading) -> None: ...
-
-    async def up(self, model: ModelInfo) -> None:
-        self.is_up.set()
-
-    async def down(self) -> None:
-        self.is_up.clear()
-
-
-@contextlib.asynccontextmanager
-async def generating(*, max_queue: int) -> AsyncIterator[tuple[Supervisor, Generator]]:
-    """A generator over an engine that runs one request and lets `max_queue` wait."""
-    board = Board()
-    engine = Supervisor(
-        EngineOptions(max_num_seqs=1),
-        max_queue=max_queue,
-        watcher=board,
-        command=(sys.executable, scripted_worker.__file__),
-    )
-    running = asyncio.ensure_future(engine.run())
-    codec = asyncio.ensure_future(asyncio.to_thread(TextCodec, checkpoint_folder("bundled")))
-    try:
-        await board.is_up.wait()
-        yield engine, Generator(engine, Gate(), codec, template_defaults={})
-    finally:
-        running.cancel()
-        await asyncio.gather(running, codec, return_exceptions=True)
 
 
 def answers(

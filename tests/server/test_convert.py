@@ -248,24 +248,23 @@ def test_a_message_of_a_part_that_is_not_built_is_named_down_to_its_field() -> N
 
 
 def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
-    request = streamed()
-    request.input.sampling.response_format.SetInParent()
+    image = chat_pb2.ContentPart(image=chat_pb2.Image())
+    request = streamed(prompt=chat(chat_pb2.ChatMessage(role=USER, parts=[image])))
     with pytest.raises(Unsupported) as caught:
         convert.stream_generation(request)
-    assert caught.value.field == "input.sampling.response_format"
+    assert caught.value.field == "input.prompt.chat.messages[0].parts[0].image"
+
+
+def test_a_response_format_of_no_kind_is_refused() -> None:
+    request = streamed()
+    request.input.sampling.response_format.SetInParent()
+    with pytest.raises(InvalidRequest, match=r"response_format: is empty"):
+        convert.stream_generation(request)
 
 
 @pytest.mark.parametrize(
     ("prepare", "field"),
     [
-        (
-            lambda r: setattr(r.input.sampling, "thinking_budget", 5),
-            "input.sampling.thinking_budget",
-        ),
-        (
-            lambda r: setattr(r.input.sampling.response_format, "regex", "a+"),
-            "input.sampling.response_format.regex",
-        ),
         (
             lambda r: setattr(r.input.prompt.chat.tool_choice, "tool_name", "f"),
             "input.prompt.chat.tool_choice.tool_name",
@@ -310,8 +309,8 @@ def test_all_sampling_parameters_are_either_acted_on_or_refused() -> None:
     for field in sampling_pb2.SamplingParameters.DESCRIPTOR.fields:
         request = streamed()
         parameters = request.input.sampling
-        if field.message_type is not None and field.name != "logit_bias":
-            getattr(parameters, field.name).SetInParent()
+        if field.name == "response_format":
+            parameters.response_format.regex = "a+"
         elif field.name == "logit_bias":
             parameters.logit_bias[1] = 1.0
         elif field.is_repeated:

@@ -11,7 +11,6 @@ from google.rpc import error_details_pb2
 from server_process import ServerProcess
 
 from palimpsest.v1 import (
-    decide_pb2,
     engine_state_pb2,
     generation_pb2,
     model_pb2,
@@ -168,11 +167,13 @@ def test_an_unknown_field_in_a_chat_message_is_refused(server: ServerProcess) ->
 
 
 def test_a_field_that_is_not_built_is_unimplemented_and_named(server: ServerProcess) -> None:
+    asked = asking(REVERSE)
+    asked.prompt.chat.tool_choice.tool_name = "get_weather"
     with pytest.raises(grpc.RpcError) as caught:
-        generate(server, asking(REVERSE, sampled(thinking_budget=5)))
+        generate(server, asked)
     status = details_of(caught.value)
     assert status.code == grpc.StatusCode.UNIMPLEMENTED.value[0]
-    field = "input.sampling.thinking_budget"
+    field = "input.prompt.chat.tool_choice.tool_name"
     assert status.message.startswith(f"{field}: not supported by this version")
     info = error_details_pb2.ErrorInfo()
     assert found(status, info)
@@ -181,10 +182,6 @@ def test_a_field_that_is_not_built_is_unimplemented_and_named(server: ServerProc
 
 
 def test_methods_that_are_not_built_are_unimplemented_and_named(server: ServerProcess) -> None:
-    with pytest.raises(grpc.RpcError, match="DiffusionService/Decide is not supported") as caught:
-        server.stub.Decide(decide_pb2.DecideRequest())
-    assert isinstance(caught.value, grpc.Call)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     with pytest.raises(grpc.RpcError, match="WatchEngine is not supported") as caught:
         list(server.stub.WatchEngine(engine_state_pb2.WatchEngineRequest()))
     assert isinstance(caught.value, grpc.Call)

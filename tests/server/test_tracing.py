@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 import pytest
-from calls import COUNT, REVERSE, asking
+from calls import COUNT, REVERSE, asking, deciding, question
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from otlp_receiver import Receiver, attributes, receiving
 from server_process import ServerProcess, Start
@@ -130,6 +130,25 @@ def test_the_request_span_tells_model_tokens_and_how_it_ended(traced: Traced) ->
     assert figures[tracing.GEN_AI_INPUT_TOKENS] == completed.usage.prompt_tokens
     assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == completed.usage.output_tokens
     assert "palimpsest" in traced.receiver.services
+
+
+def test_the_questions_of_a_call_are_canvases_of_one_tree(traced: Traced) -> None:
+    questions = [question(("0", "1"), text) for text in ("abc", "bca", "cab")]
+    request = deciding("count the letter a in ", *questions, request_id="asked", denoising_steps=2)
+    usage = traced.server.stub.Decide(request).usage
+    root = traced.receiver.request_span("asked")
+    assert root.name == "decide palimpsest-tiny"
+    canvases = named(traced.receiver.children(root), tracing.CANVAS_SPAN)
+    assert [attributes(canvas)[tracing.CANVAS_STEPS] for canvas in canvases] == [2, 2, 2]
+    for canvas in canvases:
+        steps = named(traced.receiver.children(canvas), tracing.STEP_SPAN)
+        assert [attributes(step)[tracing.STEP] for step in steps] == [1, 2]
+        assert canvas.end_time_unix_nano == steps[-1].end_time_unix_nano
+    figures = attributes(root)
+    assert figures[tracing.GEN_AI_INPUT_TOKENS] == usage.prompt_tokens
+    assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == 0
+    assert figures[tracing.CANVASES] == 3
+    assert figures[tracing.DENOISING_STEPS] == 6
 
 
 def test_the_callers_span_is_the_parent(traced: Traced) -> None:

@@ -11,7 +11,14 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 from server_process import ServerProcess
 
-from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, prompt_pb2, sampling_pb2
+from palimpsest.v1 import (
+    canvas_pb2,
+    chat_pb2,
+    decide_pb2,
+    generation_pb2,
+    prompt_pb2,
+    sampling_pb2,
+)
 
 Event = generation_pb2.StreamGenerateResponse
 
@@ -58,6 +65,21 @@ def generate(
     server: ServerProcess, asked: generation_pb2.GenerationInput
 ) -> generation_pb2.GenerateResponse:
     return server.stub.Generate(generation_pb2.GenerateRequest(input=asked))
+
+
+def question(labels: Iterable[str], text: str = "") -> decide_pb2.Question:
+    return decide_pb2.Question(text=text, labels=labels)
+
+
+def deciding(
+    prompt: str | prompt_pb2.Prompt, *questions: decide_pb2.Question, **fields: object
+) -> decide_pb2.DecideRequest:
+    """Asks with seed 7 unless told otherwise."""
+    return decide_pb2.DecideRequest(
+        prompt=chat(prompt) if isinstance(prompt, str) else prompt,
+        questions=questions,
+        **{"seed": 7, **fields},  # type: ignore[arg-type]
+    )
 
 
 def kinds(events: Iterable[Event]) -> list[str | None]:

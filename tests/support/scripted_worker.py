@@ -23,6 +23,7 @@ from palimpsest.engine.messages import (
     ModelInfo,
     Ready,
     RequestEvent,
+    Scored,
     Stepped,
     Stop,
     Submit,
@@ -54,7 +55,7 @@ def _serve(channel: Channel) -> None:
     if options.model == "broken":
         channel.send((LoadFailed(message="model.safetensors is truncated"),))
         return
-    channel.send((Loading(done_bytes=2, total_bytes=2), Ready(model=_model())))
+    channel.send((Loading(done_bytes=2, total_bytes=2), Ready(model=_model(options))))
     waiting: deque[Submit] = deque()
     while True:
         inbox.extend(channel.receive(block=not inbox and not waiting))
@@ -101,6 +102,9 @@ def _answer(
             return not _stops(inbox, waiting)
         if any(isinstance(command, Stop) for command in inbox):
             return False
+    if request.labels:
+        channel.send((_stepped(request, 0, 1), _scored(request), _finished(request, 0)))
+        return True
     for canvas in range(order):
         frames: list[RequestEvent] = [_stepped(request, canvas, s + 1) for s in range(STEPS)]
         for event in frames:
@@ -111,7 +115,7 @@ def _answer(
     return True
 
 
-def _model() -> ModelInfo:
+def _model(options: EngineOptions) -> ModelInfo:
     return ModelInfo(
         name="scripted",
         canvas_length=CANVAS_LENGTH,
@@ -122,7 +126,7 @@ def _model() -> ModelInfo:
         device="cpu",
         dtype="float32",
         defaults=Sampling(max_output_tokens=64, seed=0),
-        capacity=Capacity(pages={None: 64}, cache_bytes=0),
+        capacity=Capacity(pages={None: 64}, cache_bytes=0, max_num_seqs=options.max_num_seqs),
     )
 
 
@@ -163,6 +167,16 @@ def _committed(request: Submit, canvas: int) -> Committed:
         token_ids=(65 + canvas,) * CANVAS_LENGTH,
         start_ns=1,
         end_ns=STEPS + 1,
+    )
+
+
+def _scored(request: Submit) -> Scored:
+    """Each label is as likely as its number of tokens says."""
+    return Scored(
+        request_id=request.request_id,
+        log_probabilities=tuple(-float(len(label)) for label in request.labels),
+        steps=1,
+        end_ns=2,
     )
 
 

@@ -24,7 +24,12 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class DecideRequest(_message.Message):
     """Asks which of some labels answers a question. Each question is read in a small canvas of its own
-    and nothing is generated. Questions of one call share the prompt, which is read once.
+    and nothing is generated. Questions of one call share the prompt, which is read once. A question
+    gets the scores that it gets alone, up to the rounding of sums in fp32.
+
+    Labels are scored where the answer starts, so the model does not think before it, whatever the
+    server's default: `enable_thinking` set to true is refused, and so is a prompt that ends within a
+    thought.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -41,16 +46,16 @@ class DecideRequest(_message.Message):
     request_id: _builtins.str
     """The caller's name for the request; as in `GenerationInput`."""
     denoising_steps: _builtins.int
-    """Denoising steps to read, 1 to 64. Labels are scored in the last; those before it let the rest
-    of the canvas settle. Unset means 1.
+    """Denoising steps to read, 1 to 64; all of them are taken. Labels are scored in the last; those
+    before it let the rest of the canvas settle. Unset means 1.
     """
     calibration_temperature: _builtins.float
     """Divides the labels' log-probabilities before `probability` is made of them, to calibrate it;
     0.01 to 100. Unset means 1.
     """
     seed: _builtins.int
-    """Key of the canvas's random start; as in `SamplingParameters`. Unset means that the server draws
-    one.
+    """Key of the canvas's random start, the same for every question; as in `SamplingParameters`.
+    Unset means that the server draws one.
     """
     @_builtins.property
     def prompt(self) -> _prompt_pb2.Prompt:
@@ -99,12 +104,14 @@ class Question(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Text appended to the shared prompt: to the last message of a chat, to the end of the text or
-    tokens. Empty means that the prompt is the question.
+    """Text appended to the shared prompt as it is: to the last message of a chat, which must be the
+    user's, or to the end of the text or tokens. Empty means that the prompt is the question.
     """
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The answers to score, 2 to 256; each non-empty, unique and shorter than a canvas."""
+        """The answers to score, 2 to 256; each non-empty, unique and of fewer tokens than a canvas. A
+        label is the whole answer, byte for byte; the tokenizer may split it into several tokens.
+        """
 
     def __init__(
         self,
@@ -208,8 +215,12 @@ class LabelScore(_message.Message):
     label: _builtins.str
     """The label."""
     log_probability: _builtins.float
-    """Sum over the label's tokens and the end token after it, at temperature 1; nats. Exact over the
-    whole vocabulary, so those of all labels need not sum to probability 1.
+    """Natural logarithm of the probability that the canvas begins with the label and ends there: the
+    log-probability of its token at each position 0 to n-1, and of any of the model's end tokens at
+    position n (the log of the sum of their probabilities), summed. From the network's own logits in
+    the last step, in fp32, at temperature 1, and over the whole vocabulary: exact, so those of all
+    labels need not sum to probability 1. Given the canvas before the step, its positions are
+    independent of one another.
     """
     probability: _builtins.float
     """Share among the given labels, after `calibration_temperature`; these sum to 1."""
