@@ -116,8 +116,9 @@ class SamplingParameters(_message.Message):
     `entropy_bound` and `confidence_threshold` where those are unset. Unset means no preset.
     """
     thinking_budget: _builtins.int
-    """Tokens of thought at most, 0 to `max_output_tokens`; the answer follows at once when they are
-    used up. Unset means no limit of its own.
+    """Tokens of thought at most, 0 to `max_output_tokens`, markers included and counted from the first
+    token of the answer; the answer follows at once when they are used up. A thought that the prompt
+    has left open takes one to be closed. Unset means no limit of its own.
     """
     entropy_bound: _builtins.float
     """The denoising schedule
@@ -210,7 +211,9 @@ class SamplingParameters(_message.Message):
 
     @_builtins.property
     def response_format(self) -> Global___ResponseFormat:
-        """Constrains the text of the answer, thoughts aside. Unset means no constraint."""
+        """Constrains the text of the answer, thoughts aside. Not together with tools, stop sequences or
+        ids, banned or allowed ids, a template or pinned positions. Unset means no constraint.
+        """
 
     def __init__(
         self,
@@ -322,8 +325,10 @@ Global___SamplingParameters: _TypeAlias = SamplingParameters  # noqa: Y015
 
 @_typing.final
 class ResponseFormat(_message.Message):
-    """What the text of an answer must look like. The whole answer satisfies it, or the request ends
-    with an error before anything that does not is committed.
+    """What the text of an answer must look like. The whole answer satisfies it, and ends before
+    `max_output_tokens` and the context do; a request whose shortest answer would not is refused. In
+    each step, the tokens shown are the most probable ones of the canvas that satisfy it; where they
+    are not the model's own choice, they take its place with certainty.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -333,10 +338,16 @@ class ResponseFormat(_message.Message):
     CHOICES_FIELD_NUMBER: _builtins.int
     json_schema: _builtins.str
     """A JSON Schema, as JSON text: unlike a Struct, text keeps the order of the properties, which
-    is the order they are written in. Unsupported keywords are refused by name.
+    is the order they are written in. Keywords: type, enum, const, anyOf, $ref into $defs,
+    properties, required, additionalProperties (true or false), items, minItems, maxItems,
+    minLength, maxLength, pattern (anchored), format (date, time, date-time, uuid). All others
+    but annotations are refused by name.
     """
     regex: _builtins.str
-    """A regular expression that matches the whole text. Unsupported syntax is refused."""
+    """A regular expression that matches the whole text, in Python's syntax without references,
+    look-around and flags; \\d, \\w and \\s are ASCII's. What needs more than 4,096 states is
+    refused.
+    """
     @_builtins.property
     def choices(self) -> Global___Choices:
         """The text is one of these."""
@@ -367,7 +378,7 @@ class Choices(_message.Message):
     TEXTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """At least one; each non-empty and unique."""
+        """1 to 1,024; each non-empty and unique."""
 
     def __init__(
         self,
