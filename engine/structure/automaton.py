@@ -20,7 +20,8 @@ class Automaton:
     """Deterministic, with S states; every one of them can reach an accepting one."""
 
     transitions: States
-    """[S, 256] the state after each byte; S where the text cannot go on so."""
+    """[S + 1, 256] the state after each byte; S, which leads nowhere else, where the text cannot go
+    on so."""
     accepting: NDArray[np.bool_]
     """[S] whether the text may end here."""
     start: int
@@ -40,7 +41,9 @@ def _adjacency(transitions: States) -> NDArray[np.bool_]:
 
 
 def trimmed(transitions: States, accepting: NDArray[np.bool_], start: int) -> Automaton:
-    """Without the states that never come to an end. Raises PatternError if none is left."""
+    """The automaton of a table [S, 256], S for nowhere, without the states that never come to an
+    end. Raises PatternError if none is left.
+    """
     size = len(accepting)
     before: dict[int, set[int]] = defaultdict(set)
     for source, target in np.argwhere(_adjacency(transitions)).tolist():
@@ -54,6 +57,9 @@ def trimmed(transitions: States, accepting: NDArray[np.bool_], start: int) -> Au
         raise PatternError("no text matches it")
     number = np.where(useful, np.cumsum(useful) - 1, useful.sum()).astype(np.int32)
     kept = useful[:size]
+    nowhere = np.full((1, 256), useful.sum(), np.int32)
     return Automaton(
-        transitions=number[transitions][kept], accepting=accepting[kept], start=int(number[start])
+        transitions=np.concatenate([number[transitions][kept], nowhere]),
+        accepting=accepting[kept],
+        start=int(number[start]),
     )

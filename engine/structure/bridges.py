@@ -51,10 +51,8 @@ def needed_tokens(
 def walk(automaton: Automaton, piece: bytes) -> NDArray[np.int32]:
     """[S] where a piece of text leads from each state; S is nowhere."""
     states = np.arange(automaton.size, dtype=np.int32)
-    nowhere = np.full((1, 256), automaton.size, np.int32)
-    transitions = np.concatenate([automaton.transitions, nowhere])
     for byte in piece:
-        states = transitions[states, byte]
+        states = automaton.transitions[states, byte]
     return states
 
 
