@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from palimpsest.engine.api import Failed, Finished, Overloaded, RequestEvent
 from palimpsest.server.mailbox import Mailbox
 
-RETRY_AFTER_S = 1.0
-"""What a refused caller is told to wait: about the time of one canvas on a busy engine."""
+RETRY_BOUNDS_S = (1.0, 60.0)
+"""What a refused caller is told to wait, at least and at most."""
+_KEPT = 0.8
+"""Weight of the mean stay so far against the newest one."""
 
 
 class Roster:
     """All requests between admission and their last event."""
 
-    def __init__(self, *, max_running: int, max_queue: int) -> None:
+    def __init__(
+        self, *, max_running: int, max_queue: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` tells seconds."""
         self._max_running = max_running
         self._max_queue = max_queue
+        self._clock = clock
         self._ids = itertools.count(1)
-        self._places: set[int] = set()
+        self._places: dict[int, float] = {}
+        """When each place was taken."""
+        self._stay_s: float | None = None
+        """How long a place was taken lately, on average; None while none was."""
         self._reserved = 0
         """Places of those who take them up by one request after another."""
         self._mailboxes: dict[int, Mailbox] = {}
@@ -39,7 +49,7 @@ class Roster:
         """Take a place: the id to submit under. Raises Overloaded when the queue is full."""
         self._require(1)
         request_id = next(self._ids)
-        self._places.add(request_id)
+        self._places[request_id] = self._clock()
         try:
             yield request_id
         finally:
@@ -62,8 +72,16 @@ class Roster:
             raise Overloaded(
                 f"{self._max_running} running and {self._max_queue} waiting requests are the most "
                 "that this server takes (--max-queue)",
-                RETRY_AFTER_S,
+                self._retry_after_s(count),
             )
+
+    def _retry_after_s(self, count: int) -> float:
+        """When so many places should have become free: of a full house, each is left after the mean
+        stay, so one becomes free every stay over places (Little's law).
+        """
+        low, high = RETRY_BOUNDS_S
+        expected_s = (self._stay_s or 0.0) * count / (self._max_running + self._max_queue)
+        return min(max(expected_s, low), high)
 
     def open(self, request_id: int, mailbox: Mailbox) -> None:
         """Send the events of an admitted request to `mailbox` from now on."""
@@ -92,5 +110,9 @@ class Roster:
 
     def close(self, request_id: int) -> bool:
         """Free the place; says whether the engine was still at work on the request."""
-        self._places.discard(request_id)
+        since_s = self._places.pop(request_id, None)
+        if since_s is not None:
+            stay_s = self._clock() - since_s
+            before_s = stay_s if self._stay_s is None else self._stay_s
+            self._stay_s = _KEPT * before_s + (1.0 - _KEPT) * stay_s
         return self._mailboxes.pop(request_id, None) is not None
