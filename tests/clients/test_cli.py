@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,17 @@ def test_the_output_is_cut_at_exactly_the_tokens_asked_for(server_address: str) 
     assert lines[-1]["usage"]["output_tokens"] == 2
 
 
+def test_an_answer_can_be_made_to_be_of_a_form(server_address: str, tmp_path: Path) -> None:
+    schema = tmp_path / "point.json"
+    schema.write_text('{"type": "object", "properties": {"x": {"type": "null"}}}')
+    flags = ("--seed", "7", "--address", server_address)
+    for form in (("--json-schema", str(schema)), ("--json-schema", schema.read_text())):
+        result = palimpsest("generate", PROMPT, *form, *flags)
+        assert json.loads(result.stdout) in ({}, {"x": None})
+    result = palimpsest("generate", PROMPT, "--choice", "savnac", "--choice", "canvas", *flags)
+    assert result.stdout == b"savnac"
+
+
 def test_the_answer_ends_before_any_text_it_is_to_stop_at(server_address: str, answer: str) -> None:
     flags = ("--stop", answer[3:], "--stop", answer[4:], "--seed", "7")
     result = palimpsest("generate", PROMPT, *flags, "--address", server_address)
@@ -113,6 +125,11 @@ def test_the_gaps_of_a_template_are_filled(server_address: str, answer: str) -> 
         (["generate", PROMPT, "--max-denoising-steps", "0"], "max_denoising_steps"),
         (["generate", PROMPT, "--seed", "18446744073709551616"], "seed"),
         (["generate", PROMPT, "--stop", ""], "stop_sequences"),
+        (["generate", PROMPT, "--regex", "(?=a)b"], "response_format.regex: assert"),
+        (["generate", PROMPT, "--json-schema", '{"type": "text"}'], "'text' is no type"),
+        (["generate", PROMPT, "--json-schema", "no-such.json"], "no-such.json"),
+        (["generate", PROMPT, "--choice", "a", "--regex", "b"], "not allowed with"),
+        (["generate", PROMPT, "--thinking-budget", "999999999"], "thinking_budget"),
         (["generate", PROMPT, "--model", "gpt-17"], "gpt-17"),
         (["generate", "word " * 20_000], "context"),
         (["chat", "--temperature", "-1"], "temperature"),
@@ -125,7 +142,7 @@ def test_bad_input_ends_with_code_2_and_one_line(
     assert result.returncode == 2
     assert result.stdout == b""
     [line] = result.stderr.decode().splitlines()
-    assert line.startswith("palimpsest: ")
+    assert line.startswith(("palimpsest: ", f"palimpsest {flags[0]}: "))
     assert complaint in line
 
 

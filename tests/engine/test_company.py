@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -12,16 +13,28 @@ import torch
 from pairs import Pair
 from replay import answer, random_prompt, run, submit
 
+from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.engine import Engine, LoadedModel
-from palimpsest.engine.messages import CanvasPlan, Committed, Encoded, Event, Submit
+from palimpsest.engine.messages import (
+    CanvasPlan,
+    Committed,
+    Encoded,
+    Event,
+    Submit,
+    Thinking,
+)
 from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.sequence import Limits
+from palimpsest.engine.structure.constraint import Constraint
+from palimpsest.engine.structure.patterns import compile_pattern
+from palimpsest.engine.structure.vocabulary import Vocabulary
 from palimpsest.engine.threads import Threads
 from palimpsest.engine.training.batches import ExampleSource
 from palimpsest.engine.training.skills import SKILLS
 
 CONTEXT = 512
+BRIEF = Thinking(open_id=100, close_id=101, is_open=True, budget=20)
 CONTROLS: list[dict[str, Any]] = [
     *5 * [{}],
     {"top_p": 0.9},
@@ -45,8 +58,21 @@ def question(number: int, *, tokens: int = 130) -> Submit:
         **random.choice(CONTROLS),
     )
     prompt = source.encode(source.renderer.prompt(item))
+    request = submit(prompt, sampling, request_id=number)
     canvas = CanvasPlan(canvas_length=random.choice((None, None, None, 24)))
-    return replace(submit(prompt, sampling, request_id=number), canvas=canvas)
+    bound = random.choice([{}, {}, {}, {"constraint": numbers()}, {"thinking": BRIEF}])
+    return replace(request, canvas=canvas, **bound)
+
+
+@functools.cache
+def numbers() -> Constraint:
+    """Words or numbers, the shortest of no tokens but the end."""
+    return Constraint.of(compile_pattern("[0-9 ]*|[a-z]*"), vocabulary())
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    return Vocabulary.of(checkpoint_folder("bundled"))
 
 
 def of(events: Sequence[Event], request_id: int) -> list[int]:
@@ -65,7 +91,7 @@ def small(model: LoadedModel, pages: int, **changes: int) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def model(bundled: Pair) -> LoadedModel:
-    return bundled.model
+    return replace(bundled.model, vocabulary=vocabulary())
 
 
 @pytest.fixture(scope="module")
