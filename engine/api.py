@@ -50,6 +50,7 @@ from palimpsest.engine.sampling import MAX_OUTPUT_TOKENS, Sampling, refuse_unkno
 from palimpsest.engine.structure.automaton import Automaton, PatternError
 from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.patterns import MAX_PATTERN, compile_pattern
+from palimpsest.engine.structure.transitions import Transitions
 from palimpsest.engine.structure.vocabulary import Vocabulary
 from palimpsest.engine.text import (
     RESERVED_TEMPLATE_VARIABLES,
@@ -105,6 +106,7 @@ __all__ = [
     "TextCodec",
     "Thinking",
     "TokenLogprobs",
+    "Transitions",
     "Unsupported",
     "Usage",
     "Vocabulary",

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.diffusion import StepFigures
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.loading import load
 from palimpsest.engine.messages import Committed, Submit
 from palimpsest.engine.options import BUNDLED, EngineOptions

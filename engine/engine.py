@@ -8,49 +8,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from palimpsest.engine.admission import begin
 from palimpsest.engine.cache import PagedCache
-from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.diffusion import StepFigures, denoise
-from palimpsest.engine.filling import Filling
-from palimpsest.engine.logit_controls import Chooser, LogitControls, controlled
+from palimpsest.engine.loaded_model import LoadedModel
+from palimpsest.engine.logit_controls import controlled
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
-from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import CounterNoise, Noise
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.scheduler import Scheduler, Turn
 from palimpsest.engine.scoring import label_scores
 from palimpsest.engine.segments import run_segments
-from palimpsest.engine.sequence import Limits, Pass, Sequence
+from palimpsest.engine.sequence import Pass, Sequence
 from palimpsest.engine.shapes import Hidden
-from palimpsest.engine.structure.form import Form
-from palimpsest.engine.structure.vocabulary import Vocabulary
-from palimpsest.engine.thoughts import ThoughtBudget
 from palimpsest.engine.threads import Threads
 
 EXPERT_ROW_MULTIPLE = 4
 """So that a request's bits do not depend on how many rows of others go to its experts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedModel:
-    """A network ready to run, the limits it is served with, and how much of it runs at once."""
-
-    network: DiffusionGemma
-    limits: Limits
-    device: torch.device
-    capacity: Capacity
-    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}))
-    """Read where answers have to be of a form."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of weights, activations and cache."""
-        return self.network.embed_tokens.weight.dtype
 
 
 class Engine:
@@ -106,56 +85,7 @@ class Engine:
             share=request.share,
             priority=request.priority,
         )
-        length = request.canvas.canvas_length or self.model.limits.canvas_length
-        self.sequences[request.request_id] = Sequence(
-            request=request,
-            job=job,
-            limits=replace(self.model.limits, canvas_length=length),
-            controls=self._controls(request),
-            filling=self._filling(request),
-            canvas_index=len(request.committed_ids) // length,
-            output_count=len(request.committed_ids),
-        )
-
-    def _controls(self, request: Submit) -> LogitControls | None:
-        sampling, pinned, chooser = request.sampling, request.canvas.pinned, self._chooser(request)
-        if not sampling.controls_logits and not pinned and chooser is None:
-            return None
-        controls = LogitControls(
-            sampling,
-            always_allowed={*self._fillers, *sampling.stop_token_ids},
-            size=self.model.network.config.vocabulary_size,
-            device=self.model.device,
-            pinned=pinned,
-            chooser=chooser,
-        )
-        controls.read(request.prompt_ids)
-        controls.commit(request.committed_ids)
-        return controls
-
-    def _chooser(self, request: Submit) -> Chooser | None:
-        thinking = request.thinking
-        if request.constraint is not None:
-            return Form(
-                request.constraint,
-                self.model.vocabulary,
-                end_ids=self.model.limits.end_token_ids,
-                thinking=thinking,
-                limit=request.sampling.max_output_tokens,
-            )
-        if thinking is not None and thinking.budget is not None:
-            return ThoughtBudget(thinking, thinking.budget)
-        return None
-
-    def _filling(self, request: Submit) -> Filling | None:
-        if request.canvas.template_length is None:
-            return None
-        return Filling(request.canvas, fillers=self._fillers)
-
-    @property
-    def _fillers(self) -> frozenset[int]:
-        """What ends an answer, and what fills a canvas behind it."""
-        return self.model.limits.end_token_ids | {self.model.network.config.pad_token_id}
+        self.sequences[request.request_id] = begin(request, job, self.model)
 
     def _end(self, request_id: int) -> None:
         self.scheduler.remove(request_id)

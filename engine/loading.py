@@ -12,8 +12,8 @@ from palimpsest.engine.checkpoint import (
     served_name,
 )
 from palimpsest.engine.config import ModelConfig
-from palimpsest.engine.engine import LoadedModel
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.memory import capacity_of
 from palimpsest.engine.messages import ModelInfo
 from palimpsest.engine.options import EngineOptions

@@ -37,7 +37,7 @@ from palimpsest.server.exchange import (
 )
 from palimpsest.server.gate import Gate
 from palimpsest.server.prompting import encode
-from palimpsest.server.response_format import ResponseFormats, refuse_too_short
+from palimpsest.server.response_format import ResponseFormats, refuse_endless
 from palimpsest.server.resuming import committed_tokens, refuse_ended, refuse_stopped
 from palimpsest.server.stopping import check_sequences
 from palimpsest.server.supervisor import Supervisor
@@ -127,9 +127,8 @@ class Generator:
         narrowed = replace(model, canvas_length=canvas.canvas_length or model.canvas_length)
         if constraint is not None:
             sampling = _whole_canvases(sampling, canvas, narrowed, prompt_tokens=len(prompt_ids))
-            refuse_too_short(constraint, sampling.max_output_tokens)
         refuse_ended(committed, sampling, narrowed, prompt_tokens=len(prompt_ids))
-        return Submit(
+        submit = Submit(
             request_id=0,
             prompt_ids=prompt_ids,
             sampling=sampling,
@@ -143,12 +142,15 @@ class Generator:
             ),
             constraint=constraint,
         )
+        if constraint is not None:
+            refuse_endless(submit, constraint, codec.vocabulary, model)
+        return submit
 
     async def _constraint(self, wanted: Generation, codec: TextCodec) -> Constraint | None:
         if wanted.response_format is None:
             return None
         if self._formats is None:
-            self._formats = ResponseFormats(codec.vocabulary)
+            self._formats = ResponseFormats(await asyncio.to_thread(lambda: codec.vocabulary))
         return await self._formats.constraint(wanted, wanted.response_format)
 
     @contextlib.contextmanager

@@ -9,7 +9,10 @@ from collections import OrderedDict
 from palimpsest.engine.api import (
     Constraint,
     InvalidRequest,
+    ModelInfo,
     PatternError,
+    Submit,
+    Transitions,
     Vocabulary,
     compile_pattern,
 )
@@ -57,12 +60,22 @@ class ResponseFormats:
             raise InvalidRequest(field, str(problem)) from None
 
 
-def refuse_too_short(constraint: Constraint, max_output_tokens: int) -> None:
-    """Raises InvalidRequest if not even the shortest answer fits."""
-    if constraint.shortest > max_output_tokens:
+def refuse_endless(
+    submit: Submit, constraint: Constraint, vocabulary: Vocabulary, model: ModelInfo
+) -> None:
+    """Raises InvalidRequest if the answer, or what is left of it, cannot be of its form in time."""
+    form = Transitions(
+        constraint, vocabulary, end_ids=model.end_token_ids, thinking=submit.thinking
+    )
+    state = form.after(form.start, submit.committed_ids)
+    if state == form.nowhere:
+        reason = "are not the beginning of an answer that sampling.response_format allows"
+        raise InvalidRequest("resume.committed_token_ids", reason)
+    most, needed = submit.sampling.max_output_tokens, int(form.needed[state])
+    if len(submit.committed_ids) + needed > most:
         raise InvalidRequest(
             "sampling.max_output_tokens",
-            f"{max_output_tokens} is below {constraint.shortest}, the tokens of the shortest "
+            f"{most} is below {len(submit.committed_ids) + needed}, the tokens of the shortest "
             "answer that response_format allows and its end",
         )
 

@@ -48,8 +48,7 @@ class Form:
 
     def commit(self, token_ids: Sequence[int]) -> None:
         """Tokens of a canvas that is final and followed by another."""
-        for token in token_ids:
-            self._state = self._transitions.after(self._state, token)
+        self._state = self._transitions.after(self._state, token_ids)
         self._position += len(token_ids)
 
     def choose(self, logits_of: LogitsOf, *, length: int, vocabulary: int) -> list[int]:

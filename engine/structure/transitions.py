@@ -6,7 +6,7 @@ class, and paths are sought over classes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,9 +75,13 @@ class Transitions:
             self._classes[token] = known
         return self._classes[token]
 
-    def after(self, state: int, token: int) -> int:
-        """The state that follows."""
-        return int(self._leads[self.class_of(token)][state])
+    def after(self, state: int, token_ids: Iterable[int]) -> int:
+        """The state that some tokens lead to, `nowhere` if they are not of the form."""
+        for token in token_ids:
+            if state == self.nowhere:
+                break
+            state = int(self._leads[self.class_of(token)][state])
+        return state
 
     def edges(self, classes: Ints) -> Edges:
         """All ways that tokens of these classes take; `classes` are ascending."""

@@ -8,7 +8,8 @@ import operator
 import torch
 
 from palimpsest.engine.capacity import Capacity
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import Committed, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.sampling import Sampling

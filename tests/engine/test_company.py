@@ -14,7 +14,8 @@ from pairs import Pair
 from replay import answer, random_prompt, run, submit
 
 from palimpsest.engine.checkpoint import checkpoint_folder
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import (
     CanvasPlan,
     Committed,

@@ -10,7 +10,8 @@ import torch
 from pairs import Pair
 from replay import answer, ending, random_prompt, run, submit
 
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import (
     Cancel,
     Encoded,

@@ -9,8 +9,9 @@ import pytest
 import torch
 from replay import random_prompt, run, submit
 
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.loading import load
 from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.messages import Finished, ModelInfo

@@ -12,7 +12,7 @@ from replay import random_prompt, replayed_noise
 from torch import Tensor
 
 from palimpsest.engine.cache import SequenceCache
-from palimpsest.engine.engine import LoadedModel
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.loading import load
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.segments import Segment, run_segments

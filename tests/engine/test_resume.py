@@ -9,7 +9,8 @@ from pairs import Pair
 from replay import answer, ending, random_prompt, run, submit
 
 from palimpsest.engine.capacity import DEFAULT_PREFILL_TOKENS
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import Encoded, Event, FinishReason, Stepped
 from palimpsest.engine.sampling import Sampling
 

@@ -12,7 +12,8 @@ from replay import random_prompt, run, submit
 from torch import Tensor
 
 from palimpsest.engine import diffusion
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import (
     CanvasPlan,
     Committed,

@@ -14,7 +14,8 @@ from reference import watching
 from replay import answer, ending, random_prompt, run, submit
 from torch import Tensor
 
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import (
     Committed,
     Encoded,

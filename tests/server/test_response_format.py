@@ -111,6 +111,20 @@ def test_a_resumed_answer_goes_on_in_its_form(server: ServerProcess) -> None:
     assert "".join(texts) == whole.text
 
 
+@pytest.mark.parametrize("committed", [[374] * 64, [364] * 63 + [374]])
+def test_what_is_resumed_has_to_be_of_the_form(server: ServerProcess, committed: list[int]) -> None:
+    wanted = in_form(COUNT, Format(regex="0{70,}"), seed=5)
+    resume = generation_pb2.ResumePoint(first_canvas_index=1, committed_token_ids=committed)
+    request = generation_pb2.StreamGenerateRequest(input=wanted, resume=resume)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(server.stub.StreamGenerate(request))
+    status = details_of(caught.value)
+    assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert status.message.startswith("resume.committed_token_ids: ")
+    # and nothing else is lost
+    assert generate(server, asking(REVERSE)).text == "savnac"
+
+
 PERSON = of_schema(TRAINED["person"])
 STOPPED: dict[str, Any] = {"stop_sequences": ["x"]}
 

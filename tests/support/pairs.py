@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reference import Reference, load_reference
 
-from palimpsest.engine.engine import LoadedModel
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.loading import load
 from palimpsest.engine.options import EngineOptions
 

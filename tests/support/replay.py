@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
-from palimpsest.engine.engine import Engine, LoadedModel
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import Command, Committed, Event, Failed, Finished, Stepped, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import NoiseKey, StepNoise

@@ -1,0 +1,29 @@
+"""A model ready to run, as loading hands it to the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from palimpsest.engine.capacity import Capacity
+from palimpsest.engine.model import DiffusionGemma
+from palimpsest.engine.sequence import Limits
+from palimpsest.engine.structure.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A network ready to run, the limits it is served with, and how much of it runs at once."""
+
+    network: DiffusionGemma
+    limits: Limits
+    device: torch.device
+    capacity: Capacity
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}))
+    """Read where answers have to be of a form."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights, activations and cache."""
+        return self.network.embed_tokens.weight.dtype
