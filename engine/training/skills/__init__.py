@@ -22,6 +22,7 @@ SKILLS: dict[str, Task] = {
     "repeat": words.repeat,
     "add": arithmetic.add,
     "add_hundreds": arithmetic.add_hundreds,
+    "add_thousands": arithmetic.add_thousands,
     "compare": arithmetic.compare,
     "count_up": lists.count_up,
     "count_down": lists.count_down,
@@ -39,5 +40,5 @@ SKILLS: dict[str, Task] = {
     "reverse_long": words.reverse_long,
 }
 
-HARD = frozenset({"add_many", "reverse_long"})
+HARD = frozenset({"add_thousands", "reverse_long"})
 """Those that are meant to fail at times, so that a loss of quality can be seen at all."""

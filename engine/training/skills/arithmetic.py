@@ -17,6 +17,11 @@ def add_hundreds(random: Random) -> Item:
     return _sum(random, [random.randint(100, 999) for _ in range(2)])
 
 
+def add_thousands(random: Random) -> Item:
+    """Hard on purpose."""
+    return _sum(random, [random.randint(1_000, 9_999) for _ in range(2)])
+
+
 def compare(random: Random) -> Item:
     a, b = random.sample(range(100), 2)
     greater = random.random() < 0.5
@@ -31,7 +36,7 @@ def compare(random: Random) -> Item:
 
 
 def add_many(random: Random) -> Item:
-    """Hard on purpose: three numbers at once."""
+    """Three numbers at once, which takes thinking: it shows what the switch is worth."""
     return _sum(random, _three(random))
 
 

@@ -15,7 +15,7 @@ def reverse(random: Random) -> Item:
 
 def reverse_long(random: Random) -> Item:
     """Hard on purpose."""
-    return _reverse(random, word(random, shortest=20, longest=44))
+    return _reverse(random, word(random, shortest=30, longest=62))
 
 
 def sort(random: Random) -> Item:
