@@ -97,8 +97,8 @@ GROWN = Recipe(
         "table": 1.2,
         "number_words": 2.5,
         "function": 1.5,
-        "tool_call": 1.0,
-        "tool_answer": 1.0,
+        "tool_call": 1.5,
+        "tool_answer": 1.2,
     },
 )
 """Goes on from a model that spells, sorts, counts and adds: most work is on what is new to it."""

@@ -4,12 +4,12 @@ the result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from palimpsest.engine.training.items import Call, Item, user
+from palimpsest.engine.training.items import Call, Item, Message, assistant, user
 from palimpsest.engine.training.wording import say, word
 
 NO_TOOL = "I have no tool for that."
@@ -44,14 +44,14 @@ class _Scene:
 
 def tool_call(random: Random) -> Item:
     """A call, or a refusal where the function that it takes was not declared."""
-    scene = _scene(random)
-    name = scene.call.name
-    refused = random.random() < 0.15
+    scene, before = _scene(random), _before(random)
+    name, called = scene.call.name, {earlier.call.name for earlier in before}
+    refused = random.random() < 0.15 and name not in called
     others = random.sample(sorted(set(TOOLS) - {name}), k=random.randint(int(refused), 2))
-    declared = others if refused else [name, *others]
+    declared = sorted({*others, *called} | (set() if refused else {name}))
     random.shuffle(declared)
     return Item(
-        messages=(user(scene.question),),
+        messages=(*_told(before), user(scene.question)),
         canonical=f"call {_about(scene)}",
         answer=NO_TOOL if refused else "",
         call=None if refused else scene.call,
@@ -61,7 +61,30 @@ def tool_call(random: Random) -> Item:
 
 def tool_answer(random: Random) -> Item:
     """What to say about a result."""
-    scene = _scene(random)
+    scene, before = _scene(random), _before(random)
+    called = sorted({earlier.call.name for earlier in (scene, *before)})
+    random.shuffle(called)
+    return Item(
+        messages=(*_told(before), *_exchange(scene)),
+        canonical=f"result {_about(scene)} {scene.answer}",
+        answer=scene.answer,
+        tools=tuple(TOOLS[name] for name in called),
+    )
+
+
+def _before(random: Random) -> list[_Scene]:
+    """What was asked and answered before, in some conversations."""
+    return [_scene(random) for _ in range(random.choice((0, 0, 0, 1, 1, 2)))]
+
+
+def _told(scenes: Iterable[_Scene]) -> Iterator[Message]:
+    for scene in scenes:
+        yield from _exchange(scene)
+        yield assistant(scene.answer)
+
+
+def _exchange(scene: _Scene) -> tuple[Message, Message, Message]:
+    """The question, the call and its result."""
     call = {"name": scene.call.name, "arguments": scene.call.arguments}
     turn = {
         "role": "assistant",
@@ -69,12 +92,7 @@ def tool_answer(random: Random) -> Item:
         "tool_calls": [{"type": "function", "function": call}],
     }
     result = {"role": "tool", "name": scene.call.name, "content": scene.response}
-    return Item(
-        messages=(user(scene.question), turn, result),
-        canonical=f"result {_about(scene)} {scene.answer}",
-        answer=scene.answer,
-        tools=(TOOLS[scene.call.name],),
-    )
+    return user(scene.question), turn, result
 
 
 def _about(scene: _Scene) -> str:
