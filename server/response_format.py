@@ -36,7 +36,7 @@ class ResponseFormats:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._known: OrderedDict[str, Constraint] = OrderedDict()
+        self._known: OrderedDict[ResponseFormat, Constraint] = OrderedDict()
 
     async def constraint(self, wanted: Generation, form: ResponseFormat) -> Constraint:
         """Raises InvalidRequest."""
@@ -44,16 +44,17 @@ class ResponseFormats:
             reason = "is not supported: what this checkpoint's tokens write is not known by bytes"
             raise InvalidRequest(FIELD, reason)
         _refuse_beside(wanted)
-        field, pattern = _pattern(form)
-        if pattern not in self._known:
-            # some tenths of a second at most: the construction is bounded
-            self._known[pattern] = await asyncio.to_thread(self._compiled, pattern, field)
-            while len(self._known) > _CACHED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(pattern)
-        return self._known[pattern]
+        made = self._known.pop(form, None)
+        if made is None:
+            # a second at most: the construction is bounded
+            made = await asyncio.to_thread(self._make, form)
+        self._known[form] = made
+        while len(self._known) > _CACHED:
+            self._known.popitem(last=False)
+        return made
 
-    def _compiled(self, pattern: str, field: str) -> Constraint:
+    def _make(self, form: ResponseFormat) -> Constraint:
+        field, pattern = _pattern(form)
         try:
             return Constraint.of(compile_pattern(pattern), self._vocabulary)
         except (PatternError, ValueError) as problem:

@@ -104,7 +104,7 @@ def _best_of_each(
     """
     rows = np.broadcast_to(np.arange(len(tokens))[:, None], tokens.shape)
     order = np.lexsort((-tokens, scores), axis=1)
-    rows, groups = rows, np.take_along_axis(groups, order, 1)
+    groups = np.take_along_axis(groups, order, 1)
     best = np.full((len(tokens), count), -np.inf)
     chosen = np.zeros((len(tokens), count), np.int64)
     # of several assignments to one place the last one stays: the highest score
