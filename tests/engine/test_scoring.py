@@ -11,7 +11,7 @@ from pairs import Pair
 from replay import random_prompt, run, submit
 from torch import Tensor
 
-from palimpsest.engine import diffusion
+from palimpsest.engine import tiles
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import (
@@ -181,7 +181,7 @@ def test_labels_of_several_canvases_are_summed_over_tiles(monkeypatch: pytest.Mo
         return logits[rows]
 
     # tiles as high as on a vocabulary of a million tokens
-    monkeypatch.setattr(diffusion, "TILE_ELEMENTS", 16 * 50)
+    monkeypatch.setattr(tiles, "TILE_ELEMENTS", 16 * 50)
     told = label_scores(logits_at, asked, end_token_ids={1, 2}, vocabulary_size=50)
     for (first, labels), scores_of_canvas in zip(asked, told, strict=True):
         expected = [by_hand(logits[first:], label, (1, 2)) for label in labels]
