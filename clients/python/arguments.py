@@ -35,7 +35,8 @@ examples:
   palimpsest generate "add 27 and 48" --think --thinking-budget 20
   palimpsest generate "count from 1 to 40" --stop " 21" --stop "?"
   palimpsest generate "add 27 and 48" --regex "[0-9]{2}"
-  palimpsest generate "ada is 36 years old" --json-schema person.json
+  palimpsest generate "count the letter a in banana" --choice 1 --choice 2 --choice 3
+  palimpsest generate "who wrote Faust?" --json-schema book.json --address localhost:50051
   palimpsest generate "sort the letters: canvas" --seed 7 --json | jq .event
   palimpsest generate - < prompt.txt > answer.txt
 

@@ -30,8 +30,3 @@ class Constraint:
         if needed[automaton.start] == UNREACHABLE:
             raise ValueError("the vocabulary cannot write it")
         return cls(automaton=automaton, bridges=tokens, needed=needed)
-
-    @property
-    def shortest(self) -> int:
-        """Tokens that suffice for a whole text, with the end token."""
-        return int(self.needed[self.automaton.start])

@@ -35,6 +35,12 @@ def constraint(pattern: str) -> Constraint:
     return Constraint.of(compile_pattern(pattern), VOCABULARY)
 
 
+def shortest(pattern: str) -> int:
+    """Tokens that suffice for a whole text, with the end token."""
+    made = constraint(pattern)
+    return int(made.needed[made.automaton.start])
+
+
 def form(pattern: str, *, limit: int, thinking: Thinking | None = None) -> Form:
     return Form(constraint(pattern), VOCABULARY, end_ids=[END], thinking=thinking, limit=limit)
 
@@ -75,7 +81,7 @@ def text_of(token_ids: Sequence[int]) -> str:
 def test_any_network_writes_the_form_within_the_limit(
     pattern: str, length: int, spare: int, seed: int
 ) -> None:
-    limit = constraint(pattern).shortest + spare
+    limit = shortest(pattern) + spare
     answer = written(form(pattern, limit=limit), length, seed, limit)
     assert re.fullmatch(pattern, text_of(answer))
 
@@ -91,7 +97,7 @@ def test_any_network_writes_the_form_within_the_limit(
 def test_thoughts_stand_before_the_form_and_within_their_budget(
     pattern: str, length: int, spare: int, seed: int, budget: int | None
 ) -> None:
-    limit = constraint(pattern).shortest + spare
+    limit = shortest(pattern) + spare
     thinking = Thinking(open_id=OPEN, close_id=CLOSE, budget=budget)
     answer = written(form(pattern, limit=limit, thinking=thinking), length, seed, limit)
     said = []
