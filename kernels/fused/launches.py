@@ -1,0 +1,42 @@
+"""One launch of every kernel with the sizes of the released model, for whoever compiles or times it.
+
+Tensors are made on the given device: `meta` is enough to compile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+
+HIDDEN = 2816
+ROWS = 256
+"""Of one canvas."""
+EPSILON = 1e-6
+
+
+class Launches:
+    """Launches by name, each a call without arguments."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def all(self) -> Mapping[str, Callable[[], object]]:
+        return {
+            "after_attention e4m3": lambda: self.after_attention(quantised=True),
+            "after_attention bf16": lambda: self.after_attention(quantised=False),
+        }
+
+    def after_attention(self, *, quantised: bool) -> object:
+        post, dense, experts, router = (self._numbers(HIDDEN) for _ in range(4))
+        norms = MlpNorms(
+            after_attention=post, dense=dense, experts=experts, router=router, epsilon=EPSILON
+        )
+        stream, attended = self._numbers(ROWS, HIDDEN), self._numbers(ROWS, HIDDEN)
+        return after_attention(stream, attended, norms, quantised=quantised)
+
+    def _numbers(self, *shape: int) -> Tensor:
+        return torch.randn(shape, dtype=torch.bfloat16, device=self.device)

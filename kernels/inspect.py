@@ -1,0 +1,152 @@
+"""`python -m palimpsest.kernels.inspect`: what the compiler makes of every kernel, without a GPU.
+
+Compiles each launch of `fused/launches.py` for the given compute capabilities and reads registers,
+spilled bytes, shared memory and instructions off the machine code. Prints a table, or JSON with
+--json. Needs triton, which brings the assembler and disassembler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime.jit import JITFunction
+
+from palimpsest.kernels.fused.launches import Launches
+
+TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+CAPABILITIES = (90, 89)
+NOTABLE = ("QGMMA", "HGMMA", "QMMA", "HMMA", "UTMALDG", "LDGSTS", "LDL", "STL")
+"""Tensor cores in 8 and 16 bits by warp groups and by warps, loads by the copy engine, asynchronous
+loads, and the reads and writes of spilled registers.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineCode:
+    """One compiled kernel."""
+
+    launch: str
+    kernel: str
+    capability: int
+    registers: int
+    """Of a thread."""
+    spilled_bytes: int
+    """Of a thread's stack."""
+    shared_bytes: int
+    """Of a program."""
+    warps: int
+    instructions: dict[str, int]
+    """How often each opcode stands in the code."""
+
+
+def inspect(launches: Launches, capability: int, *, only: str = "") -> Iterator[MachineCode]:
+    """Compiles every launch with `only` in its name; what Triton or the assembler refuses is
+    raised.
+    """
+    for name, launch in launches.all().items():
+        if only in name:
+            for kernel, compiled in _compiled(launch, capability):
+                yield _read(name, kernel, compiled, capability)
+
+
+def _compiled(launch: Callable[[], object], capability: int) -> list[tuple[str, Any]]:
+    """The kernels that a call launches, compiled instead of launched."""
+    made: list[tuple[str, Any]] = []
+    run = JITFunction.run
+
+    def compile_only(kernel: JITFunction[Any], *args: object, **kwargs: object) -> None:
+        made.append((kernel.fn.__name__, run(kernel, *args, **{**kwargs, "warmup": True})))
+
+    with _target(capability), patch.object(JITFunction, "run", compile_only):
+        launch()
+    return made
+
+
+@contextmanager
+def _target(capability: int) -> Iterator[None]:
+    """Makes Triton believe that there is a device."""
+
+    class Absent:
+        def get_current_target(self) -> GPUTarget:
+            return GPUTarget("cuda", capability, 32)
+
+        def get_current_device(self) -> int:
+            return capability  # compiled kernels are kept by device
+
+        def get_current_stream(self, device: int) -> int:
+            return 0
+
+    before = triton.runtime.driver._active
+    triton.runtime.driver.set_active(Absent())
+    try:
+        yield
+    finally:
+        triton.runtime.driver._active = before
+
+
+def _read(launch: str, kernel: str, compiled: Any, capability: int) -> MachineCode:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        usage = _run("cuobjdump", "--dump-resource-usage", file.name)
+        code = _run("nvdisasm", "-c", file.name)
+    registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", usage)[0]
+    opcodes = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)", code)
+    return MachineCode(
+        launch=launch,
+        kernel=kernel,
+        capability=capability,
+        registers=int(registers),
+        spilled_bytes=int(stack),
+        shared_bytes=compiled.metadata.shared,
+        warps=compiled.metadata.num_warps,
+        instructions=dict(Counter(opcodes)),
+    )
+
+
+def _run(tool: str, *arguments: str) -> str:
+    command = [str(TOOLS / tool), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("only", nargs="?", default="", help="only launches with this in their name")
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    arguments = parser.parse_args()
+    launches = Launches(torch.device("meta"))
+    codes = [
+        code
+        for capability in CAPABILITIES
+        for code in inspect(launches, capability, only=arguments.only)
+    ]
+    if arguments.json:
+        print(json.dumps([asdict(code) for code in codes]))
+        return
+    print(f"{'launch':28} {'kernel':32} sm  registers  spilled   shared  warps  instructions")
+    for code in codes:
+        notable = "  ".join(
+            f"{n} {code.instructions[n]}" for n in NOTABLE if n in code.instructions
+        )
+        print(
+            f"{code.launch:28} {code.kernel:32} {code.capability} {code.registers:10} {code.spilled_bytes:8} "
+            f"{code.shared_bytes:8} {code.warps:6}  {notable}"
+        )
+
+
+if __name__ == "__main__":
+    main()
