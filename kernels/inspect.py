@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import patch
 
 import torch
@@ -53,6 +53,13 @@ class MachineCode:
     """How often each opcode stands in the code."""
 
 
+class Compiled(Protocol):
+    """What Triton's compiler returns, as far as we read it."""
+
+    asm: dict[str, bytes]
+    metadata: Any
+
+
 def inspect(launches: Launches, capability: int, *, only: str = "") -> Iterator[MachineCode]:
     """Compiles every launch with `only` in its name; what Triton or the assembler refuses is
     raised.
@@ -63,9 +70,9 @@ def inspect(launches: Launches, capability: int, *, only: str = "") -> Iterator[
                 yield _read(name, kernel, compiled, capability)
 
 
-def _compiled(launch: Callable[[], object], capability: int) -> list[tuple[str, Any]]:
+def _compiled(launch: Callable[[], object], capability: int) -> list[tuple[str, Compiled]]:
     """The kernels that a call launches, compiled instead of launched."""
-    made: list[tuple[str, Any]] = []
+    made: list[tuple[str, Compiled]] = []
     run = JITFunction.run
 
     def compile_only(kernel: JITFunction[Any], *args: object, **kwargs: object) -> None:
@@ -98,7 +105,7 @@ def _target(capability: int) -> Iterator[None]:
         triton.runtime.driver._active = before
 
 
-def _read(launch: str, kernel: str, compiled: Any, capability: int) -> MachineCode:
+def _read(launch: str, kernel: str, compiled: Compiled, capability: int) -> MachineCode:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
@@ -137,15 +144,13 @@ def main() -> None:
     if arguments.json:
         print(json.dumps([asdict(code) for code in codes]))
         return
-    print(f"{'launch':28} {'kernel':32} sm  registers  spilled   shared  warps  instructions")
+    print(f"{'launch':28} {'kernel':32} sm registers  spilled   shared  warps  instructions")
     for code in codes:
         notable = "  ".join(
             f"{n} {code.instructions[n]}" for n in NOTABLE if n in code.instructions
         )
-        print(
-            f"{code.launch:28} {code.kernel:32} {code.capability} {code.registers:10} {code.spilled_bytes:8} "
-            f"{code.shared_bytes:8} {code.warps:6}  {notable}"
-        )
+        numbers = f"{code.registers:9} {code.spilled_bytes:8} {code.shared_bytes:8} {code.warps:6}"
+        print(f"{code.launch:28} {code.kernel:32} {code.capability} {numbers}  {notable}")
 
 
 if __name__ == "__main__":

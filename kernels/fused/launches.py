@@ -1,4 +1,4 @@
-"""One launch of every kernel with the sizes of the released model, for whoever compiles or times it.
+"""One launch of every kernel with the sizes of the released model, to compile or to time it.
 
 Tensors are made on the given device: `meta` is enough to compile.
 """

@@ -15,7 +15,7 @@ from torch import Tensor
 from palimpsest.kernels.quantise import dequantise_rows, quantise_rows
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
-"""Whether kernels run in Triton's interpreter, whose casts to e4m3 are wrong (until 3.9 at least)."""
+"""Whether kernels run in Triton's interpreter, whose casts to e4m3 are wrong (3.7, 3.9)."""
 
 
 @dataclass(frozen=True, slots=True)
