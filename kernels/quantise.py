@@ -14,7 +14,10 @@ from torch import Tensor
 
 Matrix = Float[Tensor, "*rows K"]
 RowScales = Float[Tensor, "*rows"]
+GroupScales = Float[Tensor, "*rows groups"]
 
+GROUP = 64
+"""Columns that share a scale where a row has more than one."""
 LARGEST = 448.0
 """The largest e4m3 number."""
 SMALLEST_SCALE = 1e-12
@@ -27,6 +30,19 @@ def quantise_rows(x: Matrix) -> tuple[Tensor, RowScales]:
     return (x.float() / scales[..., None]).to(torch.float8_e4m3fn), scales
 
 
+def quantise_groups(x: Matrix) -> tuple[Tensor, GroupScales]:
+    """As `quantise_rows`, with a scale for every GROUP columns; the last group may be smaller."""
+    columns = x.shape[-1]
+    padded = torch.nn.functional.pad(x, (0, -columns % GROUP)).unflatten(-1, (-1, GROUP))
+    values, scales = quantise_rows(padded)
+    return values.flatten(-2)[..., :columns].contiguous(), scales
+
+
 def dequantise_rows(values: Tensor, scales: RowScales) -> Matrix:
     """What `quantise_rows` stands for, in fp32."""
     return values.float() * scales[..., None]
+
+
+def dequantise_groups(values: Tensor, scales: GroupScales) -> Matrix:
+    """What `quantise_groups` stands for, in fp32."""
+    return values.float() * scales.repeat_interleave(GROUP, dim=-1)[..., : values.shape[-1]]

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+from palimpsest.kernels.fused.linear import gated_linear, linear
+from palimpsest.kernels.fused.rounding import Rounded
 
 HIDDEN = 2816
+MLP_WIDTH = 2112
 ROWS = 256
 """Of one canvas."""
 EPSILON = 1e-6
@@ -28,6 +31,13 @@ class Launches:
         return {
             "after_attention e4m3": lambda: self.after_attention(quantised=True),
             "after_attention bf16": lambda: self.after_attention(quantised=False),
+            "qkv e4m3": lambda: self.linear(8192, HIDDEN, quantised=True),
+            "qkv bf16": lambda: self.linear(8192, HIDDEN, quantised=False),
+            "output projection e4m3": lambda: self.linear(HIDDEN, 4096, quantised=True),
+            "output projection bf16": lambda: self.linear(HIDDEN, 4096, quantised=False),
+            "dense gate and up e4m3": lambda: self.gated_linear(quantised=True),
+            "dense gate and up bf16": lambda: self.gated_linear(quantised=False),
+            "dense down e4m3": lambda: self.dense_down(),
         }
 
     def after_attention(self, *, quantised: bool) -> object:
@@ -37,6 +47,22 @@ class Launches:
         )
         stream, attended = self._numbers(ROWS, HIDDEN), self._numbers(ROWS, HIDDEN)
         return after_attention(stream, attended, norms, quantised=quantised)
+
+    def linear(self, columns: int, depth: int, *, quantised: bool) -> object:
+        x, weight = self._rounded(ROWS, depth, quantised), self._rounded(columns, depth, quantised)
+        return linear(x, weight, dtype=torch.bfloat16)
+
+    def gated_linear(self, *, quantised: bool) -> object:
+        x = self._rounded(ROWS, HIDDEN, quantised)
+        weight = self._rounded(2 * MLP_WIDTH, HIDDEN, quantised)
+        return gated_linear(x, weight, dtype=torch.bfloat16)
+
+    def dense_down(self) -> object:
+        x = Rounded.grouped(self._numbers(ROWS, MLP_WIDTH))
+        return linear(x, self._rounded(HIDDEN, MLP_WIDTH, True), dtype=torch.bfloat16)
+
+    def _rounded(self, rows: int, columns: int, quantised: bool) -> Rounded:
+        return Rounded.of(self._numbers(rows, columns), quantised=quantised)
 
     def _numbers(self, *shape: int) -> Tensor:
         return torch.randn(shape, dtype=torch.bfloat16, device=self.device)

@@ -12,7 +12,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from palimpsest.kernels.quantise import dequantise_rows, quantise_rows
+from palimpsest.kernels.quantise import (
+    GROUP,
+    dequantise_groups,
+    dequantise_rows,
+    quantise_groups,
+    quantise_rows,
+)
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
 """Whether kernels run in Triton's interpreter, whose casts to e4m3 are wrong (3.7, 3.9)."""
@@ -20,7 +26,10 @@ INTERPRETED: bool = triton.knobs.runtime.interpret
 
 @dataclass(frozen=True, slots=True)
 class Rounded:
-    """Rows [T, K] as stored: e4m3 with `scales` [T] in fp32, or their own dtype without."""
+    """Rows [T, K] as stored: e4m3 with fp32 `scales`, or their own dtype without.
+
+    Scales are [T], or [T, groups] with one for every GROUP columns.
+    """
 
     values: Tensor
     scales: Tensor | None
@@ -38,12 +47,26 @@ class Rounded:
         """The plain definition of what kernels store."""
         return cls(*quantise_rows(rows)) if quantised else cls(rows, None)
 
+    @classmethod
+    def grouped(cls, rows: Tensor) -> Rounded:
+        """The plain definition of rows with a scale per group of columns."""
+        return cls(*quantise_groups(rows))
+
+    @classmethod
+    def empty_grouped(cls, like: Tensor, *, quantised: bool) -> Rounded:
+        """Room for those."""
+        made = cls.empty(like, quantised=quantised)
+        if made.scales is None:
+            return made
+        groups = -(-like.shape[-1] // GROUP)
+        return cls(made.values, like.new_empty((*like.shape[:-1], groups), dtype=torch.float32))
+
     def exact(self) -> Tensor:
         """The rows in fp32."""
-        return self.values.float() if self.scales is None else self._dequantised(self.scales)
-
-    def _dequantised(self, scales: Tensor) -> Tensor:
-        return dequantise_rows(self.values, scales)
+        if self.scales is None:
+            return self.values.float()
+        rowwise = self.scales.ndim < self.values.ndim
+        return (dequantise_rows if rowwise else dequantise_groups)(self.values, self.scales)
 
 
 @triton.jit
