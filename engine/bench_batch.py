@@ -20,7 +20,6 @@ from collections.abc import Sequence as Listed
 from random import Random
 
 import torch
-from torch import Tensor
 
 from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.diffusion import StepFigures
@@ -29,9 +28,9 @@ from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.loading import load
 from palimpsest.engine.messages import Committed, Submit
 from palimpsest.engine.options import BUNDLED, EngineOptions
+from palimpsest.engine.runner import Runner, Sequences
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.scheduler import Turn
-from palimpsest.engine.sequence import Sequence
 from palimpsest.engine.training.batches import ExampleSource
 from palimpsest.engine.training.items import draw
 from palimpsest.engine.training.skills import SKILLS
@@ -95,29 +94,26 @@ def _prompts(count: int) -> list[list[int]]:
     return [source.encode(source.renderer.prompt(item)) for item in items]
 
 
-class _Timed(Engine):
-    """Knows how long network and sampler ran."""
+class _Timed:
+    """Knows how long a runner ran."""
 
-    computing_s = 0.0
+    def __init__(self, runner: Runner) -> None:
+        self.runner, self.computing_s = runner, 0.0
 
-    def _hidden(self, turns: list[Turn]) -> list[Tensor]:
+    def run(self, turns: Listed[Turn], sequences: Sequences) -> list[StepFigures]:
         start = time.perf_counter()
-        hidden = super()._hidden(turns)
-        self.computing_s += time.perf_counter() - start
-        return hidden
-
-    def _denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
-        start = time.perf_counter()
-        figures = super()._denoise(stepping, hidden)
+        figures = self.runner.run(turns, sequences)
         self.computing_s += time.perf_counter() - start
         return figures
 
 
 def _bookkeeping_share(model: LoadedModel, prompts: Prompts) -> float:
     """Of the time of all steps: what is neither network nor sampler."""
-    engine, start = _Timed(model), time.perf_counter()
+    engine = Engine(model)
+    engine.runner = timed = _Timed(engine.runner)
+    start = time.perf_counter()
     _run(engine, prompts)
-    return 1 - engine.computing_s / (time.perf_counter() - start)
+    return 1 - timed.computing_s / (time.perf_counter() - start)
 
 
 def _ours(model: LoadedModel, prompts: Prompts) -> int:

@@ -61,7 +61,7 @@ class PagedSequence:
     """KeyValues in pages. Where a range lies is looked up once for all layers of a kind."""
 
     def __init__(self, cache: PagedCache, table: PageTable) -> None:
-        self._cache, self._table = cache, table
+        self._cache, self.table = cache, table
         self._rows: dict[tuple[int | None, int, int], Tensor] = {}
 
     def write(self, layer: LayerConfig, start: int, key: Keys, value: Keys) -> None:
@@ -76,7 +76,7 @@ class PagedSequence:
     def _rows_of(self, layer: LayerConfig, start: int, end: int) -> Tensor:
         name = (layer.window, start, end)
         if name not in self._rows:
-            pages, offset = self._table.pages(layer.window, start, end)
+            pages, offset = self.table.pages(layer.window, start, end)
             device = self._cache.keys[0].device
             rows = torch.tensor(pages, dtype=torch.int64, device=device)[:, None] * PAGE_TOKENS
             rows = (rows + torch.arange(PAGE_TOKENS, device=device)).flatten()

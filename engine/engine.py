@@ -8,46 +8,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from palimpsest.engine.admission import begin
-from palimpsest.engine.cache import PagedCache
-from palimpsest.engine.diffusion import StepFigures, denoise
+from palimpsest.engine.diffusion import StepFigures
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.logit_controls import controlled
 from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
 from palimpsest.engine.noise import CounterNoise, Noise
 from palimpsest.engine.pages import Pages
+from palimpsest.engine.runner import PlainRunner, Runner
 from palimpsest.engine.scheduler import Scheduler, Turn
-from palimpsest.engine.scoring import label_scores
-from palimpsest.engine.segments import run_segments
 from palimpsest.engine.sequence import Pass, Sequence
-from palimpsest.engine.shapes import Hidden
 from palimpsest.engine.threads import Threads
-
-EXPERT_ROW_MULTIPLE = 4
-"""So that a request's bits do not depend on how many rows of others go to its experts."""
 
 
 class Engine:
     """Runs requests of one model. `noise` replaces the counter-based one, to replay draws; without
-    `threads` a pass gets as many as torch has been told.
+    `threads` a pass gets as many as torch has been told; `runner` replaces the plain one.
     """
 
     def __init__(
-        self, model: LoadedModel, *, noise: Noise | None = None, threads: Threads | None = None
+        self,
+        model: LoadedModel,
+        *,
+        noise: Noise | None = None,
+        threads: Threads | None = None,
+        runner: Runner | None = None,
     ) -> None:
         config, capacity, limits = model.network.config, model.capacity, model.limits
-        self.model, self.threads = model, threads
+        self.model = model
         self.noise = noise or CounterNoise(
             length=limits.canvas_length,
             vocabulary_size=config.vocabulary_size,
             device=model.device,
         )
-        self.cache = PagedCache(config, capacity.pages, dtype=model.dtype, device=model.device)
+        self.runner = runner or PlainRunner(model, self.noise, threads)
         self.scheduler = Scheduler(
             Pages(capacity.pages),
             max_running=capacity.max_num_seqs,
@@ -98,7 +94,7 @@ class Engine:
         start_ns = time.time_ns()
         stepping = [self.sequences[t.job.request_id] for t in turns if t.denoise]
         self._begin_canvases(stepping)
-        figures = iter(self._denoise(stepping, self._hidden(turns)))
+        figures = iter(self.runner.run(turns, self.sequences))
         run = Pass(start_ns=start_ns, end_ns=time.time_ns(), batch_size=len(stepping))
         settled = [self._settle(t, next(figures) if t.denoise else None, run) for t in turns]
         return [event for events in settled for event in events]
@@ -110,64 +106,6 @@ class Engine:
             canvases = self.noise.step(keys, length=longest).renoise()
             for sequence, random in zip(fresh, canvases, strict=True):
                 sequence.begin(random)
-
-    def _hidden(self, turns: list[Turn]) -> list[Tensor]:
-        """Final hidden states [C, H] of each canvas; C differs."""
-        segments = []
-        for turn in turns:
-            sequence, cache = self.sequences[turn.job.request_id], self.cache.of(turn.job.table)
-            segments += sequence.segments(turn, cache, self.model.device)
-        if self.threads is not None:
-            rows = sum(len(segment.token_ids) for segment in segments)
-            torch.set_num_threads(self.threads.of(rows))
-        hidden = run_segments(self.model.network, segments, expert_row_multiple=EXPERT_ROW_MULTIPLE)
-        return [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
-
-    def _denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
-        """A step of each canvas, those of one length together."""
-        figures: dict[int, StepFigures] = {}
-        lengths = [sequence.limits.canvas_length for sequence in stepping]
-        for length in dict.fromkeys(lengths):
-            members = [i for i, other in enumerate(lengths) if other == length]
-            of_length = [stepping[i] for i in members]
-            rows = torch.cat([hidden[i] for i in members])
-            figures |= zip(members, self._denoise_equal(of_length, rows, length), strict=True)
-        return [figures[i] for i in range(len(stepping))]
-
-    def _denoise_equal(
-        self, stepping: list[Sequence], hidden: Hidden, length: int
-    ) -> list[StepFigures]:
-        network = self.model.network
-
-        figures = denoise(
-            [sequence.canvas for sequence in stepping if sequence.canvas is not None],
-            controlled(
-                lambda rows: network.logits(hidden[rows]),
-                [sequence.controls for sequence in stepping],
-                length=length,
-            ),
-            samplings=[sequence.request.sampling for sequence in stepping],
-            noise=self.noise.step([s.noise_key() for s in stepping], length=length),
-            model=network,
-        )
-        return self._score(stepping, figures, hidden, length)
-
-    def _score(
-        self, stepping: list[Sequence], figures: list[StepFigures], hidden: Hidden, length: int
-    ) -> list[StepFigures]:
-        """The figures, with scores where a canvas with labels is done."""
-        done = [i for i, s in enumerate(stepping) if s.request.labels and figures[i].done]
-        if not done:
-            return figures
-        network = self.model.network
-        scores = label_scores(
-            lambda rows: network.logits(hidden[rows]),
-            [(i * length, stepping[i].request.labels) for i in done],
-            end_token_ids=self.model.limits.end_token_ids,
-            vocabulary_size=network.config.vocabulary_size,
-        )
-        told = dict(zip(done, scores, strict=True))
-        return [replace(f, scores=told.get(i, ())) for i, f in enumerate(figures)]
 
     def _settle(self, turn: Turn, figures: StepFigures | None, run: Pass) -> list[Event]:
         sequence = self.sequences[turn.job.request_id]

@@ -29,6 +29,7 @@ from palimpsest.engine.shapes import (
 )
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.rope import default_frequencies, proportional_frequencies, rotation
+from palimpsest.kernels.shapes import InverseFrequencies
 
 
 @runtime_checkable
@@ -107,14 +108,17 @@ class DiffusionGemma(nn.Module):
     def _rotation(
         self, kind: tuple[Rope, int], rows: Rows, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        rope, head_dim = kind
-        if rope.rotated_fraction == 1.0:
-            frequencies = default_frequencies(head_dim, theta=rope.theta)
-        else:
-            frequencies = proportional_frequencies(
-                head_dim,
-                theta=rope.theta,
-                rotated_fraction=rope.rotated_fraction,
-                factor=rope.factor,
-            )
-        return rotation(rows.positions, frequencies.to(rows.positions.device), dtype)
+        frequencies = frequencies_of(*kind).to(rows.positions.device)
+        return rotation(rows.positions, frequencies, dtype)
+
+
+def frequencies_of(rope: Rope, head_dim: int) -> InverseFrequencies:
+    """Of the pairs of one kind of layer."""
+    if rope.rotated_fraction == 1.0:
+        return default_frequencies(head_dim, theta=rope.theta)
+    return proportional_frequencies(
+        head_dim,
+        theta=rope.theta,
+        rotated_fraction=rope.rotated_fraction,
+        factor=rope.factor,
+    )

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+from palimpsest.kernels.fused.enter import enter
 from palimpsest.kernels.fused.linear import gated_linear, linear
 from palimpsest.kernels.fused.rounding import Rounded
 
 HIDDEN = 2816
 MLP_WIDTH = 2112
+VOCABULARY = 262_144
 ROWS = 256
 """Of one canvas."""
 EPSILON = 1e-6
@@ -29,6 +31,8 @@ class Launches:
 
     def all(self) -> Mapping[str, Callable[[], object]]:
         return {
+            "enter e4m3": lambda: self.enter(quantised=True),
+            "enter bf16": lambda: self.enter(quantised=False),
             "after_attention e4m3": lambda: self.after_attention(quantised=True),
             "after_attention bf16": lambda: self.after_attention(quantised=False),
             "qkv e4m3": lambda: self.linear(8192, HIDDEN, quantised=True),
@@ -39,6 +43,18 @@ class Launches:
             "dense gate and up bf16": lambda: self.gated_linear(quantised=False),
             "dense down e4m3": lambda: self.dense_down(),
         }
+
+    def enter(self, *, quantised: bool) -> object:
+        return enter(
+            torch.zeros(ROWS, dtype=torch.int32, device=self.device),
+            embedding=self._numbers(VOCABULARY, HIDDEN),
+            scale=53.0,
+            signal=self._numbers(ROWS, HIDDEN),
+            canvas_rows=torch.arange(ROWS, dtype=torch.int32, device=self.device),
+            norm=self._numbers(HIDDEN),
+            epsilon=EPSILON,
+            quantised=quantised,
+        )
 
     def after_attention(self, *, quantised: bool) -> object:
         post, dense, experts, router = (self._numbers(HIDDEN) for _ in range(4))

@@ -1,0 +1,151 @@
+"""The network as a chain of fused kernels; equal to `DiffusionGemma` up to rounding.
+
+Host code only launches: what is run is decided by tensors on the device, so a pass can be captured
+as a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from palimpsest.engine.cache import PagedCache
+from palimpsest.engine.config import ModelConfig, Rope
+from palimpsest.engine.gpu.layout import PassLayout
+from palimpsest.engine.gpu.weights import LayerWeights, MlpWeights, NetworkWeights
+from palimpsest.engine.model import frequencies_of
+from palimpsest.engine.shapes import Hidden, SoftEmbedding
+from palimpsest.kernels.fused.after_attention import after_attention
+from palimpsest.kernels.fused.after_experts import after_experts
+from palimpsest.kernels.fused.attention import attention
+from palimpsest.kernels.fused.enter import enter
+from palimpsest.kernels.fused.expert_rows import expert_rows
+from palimpsest.kernels.fused.experts import experts
+from palimpsest.kernels.fused.heads import CacheSlots, KeyValueRows, RotationTables, heads
+from palimpsest.kernels.fused.linear import gated_linear, linear
+from palimpsest.kernels.fused.rounding import Rounded
+from palimpsest.kernels.fused.routing import routing
+from palimpsest.kernels.norm import rms_norm
+from palimpsest.kernels.rope import rotation
+
+Rotations = Mapping[tuple[Rope, int], RotationTables]
+
+
+@dataclass(frozen=True, slots=True)
+class FusedNetwork:
+    """Runs passes over a paged cache. `quantised` says whether activations are rounded to e4m3."""
+
+    config: ModelConfig
+    weights: NetworkWeights
+    cache: PagedCache
+    quantised: bool
+
+    def forward(self, layout: PassLayout, soft_embedding: SoftEmbedding) -> Hidden:
+        """Final normalised hidden states [L, H] of the canvas rows, given what the last step told
+        each of them (zeros where there was none).
+        """
+        weights = self.weights
+        stream, entered = enter(
+            layout.token_ids,
+            embedding=weights.embedding,
+            scale=self.embedding_scale,
+            signal=self._signal(soft_embedding),
+            canvas_rows=layout.canvas_rows,
+            norm=weights.layers[0].input_norm,
+            epsilon=self.config.epsilon,
+            quantised=self.quantised,
+        )
+        rotations = self._rotations(layout, stream.dtype)
+        for layer, following in zip(weights.layers, (*weights.layers[1:], None), strict=True):
+            stream, entered = self._layer(layer, following, stream, entered, layout, rotations)
+        return entered.values[layout.rows_of_canvases]
+
+    @property
+    def embedding_scale(self) -> float:
+        """√H rounded to the embedding's dtype: 53 in bf16 for H = 2816."""
+        root = torch.tensor(self.config.hidden_size**0.5, dtype=self.weights.embedding.dtype)
+        return root.item()
+
+    def _layer(
+        self,
+        layer: LayerWeights,
+        following: LayerWeights | None,
+        stream: Hidden,
+        entered: Rounded,
+        layout: PassLayout,
+        rotations: Rotations,
+    ) -> tuple[Hidden, Rounded]:
+        """The stream after a layer, and what the following one reads; after the last one, the
+        hidden states.
+        """
+        attended = self._attend(layer, entered, stream.dtype, layout, rotations)
+        made = after_attention(stream, attended, layer.mlp_norms, quantised=self.quantised)
+        routed = routing(
+            made.router,
+            projection=layer.router,
+            per_expert_scale=layer.per_expert_scale,
+            experts_per_row=self.config.experts_per_token,
+        )
+        mixed = experts(
+            made.experts,
+            layer.experts,
+            lists=expert_rows(
+                routed.experts, alive=layout.alive, num_experts=self.config.num_experts
+            ),
+            experts_per_row=self.config.experts_per_token,
+            dtype=stream.dtype,
+        )
+        return after_experts(
+            made.stream,
+            dense=_mlp(layer.dense, made.dense, stream.dtype),
+            outputs=mixed,
+            weights=routed.weights,
+            norms=layer.after_norms,
+            scalars=layer.scalars,
+            on_canvas=layout.canvas_rows >= 0,
+            following=self.weights.final_norm if following is None else following.input_norm,
+            quantised=self.quantised and following is not None,
+        )
+
+    def _attend(
+        self,
+        layer: LayerWeights,
+        entered: Rounded,
+        dtype: torch.dtype,
+        layout: PassLayout,
+        rotations: Rotations,
+    ) -> Hidden:
+        kind = layer.config
+        cache = KeyValueRows(keys=self.cache.keys[kind.index], values=self.cache.values[kind.index])
+        query, own = heads(
+            linear(entered, layer.qkv, dtype=dtype),
+            layer.head_norms,
+            rotations[kind.rope, kind.head_dim],
+            num_heads=self.config.num_heads,
+            num_groups=kind.num_key_value_heads,
+            stays=CacheSlots(cache=cache, slots=layout.slots[kind.window]),
+        )
+        table = layout.tables[kind.window]
+        seen = attention(query, own, cache, table, window=kind.window, quantised=self.quantised)
+        return linear(seen, layer.output, dtype=dtype)
+
+    def _signal(self, soft_embedding: SoftEmbedding) -> Tensor:
+        """What is added to the embeddings of canvas rows; nothing for zeros."""
+        norm = self.weights.self_conditioning_norm
+        normed = rms_norm(soft_embedding, norm, epsilon=self.config.epsilon)
+        return _mlp(self.weights.self_conditioning, Rounded(normed, None), normed.dtype)
+
+    def _rotations(self, layout: PassLayout, dtype: torch.dtype) -> Rotations:
+        tables = {}
+        for kind in {(layer.rope, layer.head_dim) for layer in self.config.layers}:
+            frequencies = frequencies_of(*kind).to(layout.positions.device)
+            cosine, sine = rotation(layout.positions, frequencies, dtype)
+            tables[kind] = RotationTables(cosine=cosine, sine=sine)
+        return tables
+
+
+def _mlp(mlp: MlpWeights, x: Rounded, dtype: torch.dtype) -> Hidden:
+    return linear(gated_linear(x, mlp.gate_up, dtype=dtype), mlp.down, dtype=dtype)

@@ -1,0 +1,126 @@
+"""The network's weights as the fused kernels read them: projections that share an input side by
+side, and large matrices in eight bits if so asked.
+
+Embedding (and so the output head), router, norms and self-conditioning keep their dtype, as in
+published quantised checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from palimpsest.engine.config import LayerConfig
+from palimpsest.engine.layers import Layer, Mlp
+from palimpsest.engine.model import DiffusionGemma
+from palimpsest.kernels.fused.after_attention import MlpNorms
+from palimpsest.kernels.fused.rounding import Rounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlpWeights:
+    """Of one MLP, or of all experts of a layer with an axis for them in front."""
+
+    gate_up: Rounded
+    """[2 I, H], the rows of the gate first."""
+    down: Rounded
+    """[H, I]"""
+
+    @classmethod
+    def of(cls, mlp: Mlp, *, quantised: bool) -> MlpWeights:
+        return cls(
+            gate_up=_rounded(quantised, mlp.gate_proj, mlp.up_proj),
+            down=_rounded(quantised, mlp.down_proj),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerWeights:
+    """Of one layer."""
+
+    config: LayerConfig
+    input_norm: Tensor
+    qkv: Rounded
+    """[(N + G) · D, H] or, where values have a projection, [(N + 2 G) · D, H]."""
+    q_norm: Tensor
+    k_norm: Tensor
+    output: Rounded
+    mlp_norms: MlpNorms
+    dense: MlpWeights
+    router: Tensor
+    per_expert_scale: Tensor
+    experts: MlpWeights
+    after_dense: Tensor
+    after_experts: Tensor
+    after_both: Tensor
+    canvas_scalar: Tensor
+    causal_scalar: Tensor
+
+    @classmethod
+    def of(cls, layer: Layer, *, quantised: bool) -> LayerWeights:
+        attention = layer.self_attn
+        values = [] if attention.v_proj is None else [attention.v_proj]
+        return cls(
+            config=layer.config,
+            input_norm=layer.input_layernorm.weight,
+            qkv=_rounded(quantised, attention.q_proj, attention.k_proj, *values),
+            q_norm=attention.q_norm.weight,
+            k_norm=attention.k_norm.weight,
+            output=_rounded(quantised, attention.o_proj),
+            mlp_norms=MlpNorms(
+                after_attention=layer.post_attention_layernorm.weight,
+                dense=layer.pre_feedforward_layernorm.weight,
+                experts=layer.pre_feedforward_layernorm_2.weight,
+                router=layer.router.scale,
+                epsilon=layer.input_layernorm.epsilon,
+            ),
+            dense=MlpWeights.of(layer.mlp, quantised=quantised),
+            router=layer.router.proj.weight,
+            per_expert_scale=layer.router.per_expert_scale,
+            experts=MlpWeights(
+                gate_up=Rounded.of(layer.experts.gate_up_proj.detach(), quantised=quantised),
+                down=Rounded.of(layer.experts.down_proj.detach(), quantised=quantised),
+            ),
+            after_dense=layer.post_feedforward_layernorm_1.weight,
+            after_experts=layer.post_feedforward_layernorm_2.weight,
+            after_both=layer.post_feedforward_layernorm.weight,
+            canvas_scalar=layer.layer_scalar,
+            causal_scalar=layer.encoder_layer_scalar,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkWeights:
+    """Of the whole network."""
+
+    embedding: Tensor
+    self_conditioning: MlpWeights
+    self_conditioning_norm: Tensor
+    layers: tuple[LayerWeights, ...]
+    final_norm: Tensor
+
+    @classmethod
+    def of(cls, network: DiffusionGemma, *, quantised: bool) -> NetworkWeights:
+        """Layer by layer, so that of one layer alone both forms are in memory; the network's own
+        layers are gone afterwards.
+        """
+        layers = []
+        for index, layer in enumerate(network.layers):
+            assert isinstance(layer, Layer)
+            layers.append(LayerWeights.of(layer, quantised=quantised))
+            network.layers[index] = nn.Identity()
+        return cls(
+            embedding=network.embed_tokens.weight.detach(),
+            self_conditioning=MlpWeights.of(network.self_conditioning, quantised=False),
+            self_conditioning_norm=network.self_conditioning.pre_norm.weight,
+            layers=tuple(layers),
+            final_norm=network.norm.weight,
+        )
+
+
+def _rounded(quantised: bool, *projections: nn.Linear) -> Rounded:
+    """Their weights one below the other."""
+    rows = torch.cat([projection.weight.detach() for projection in projections])
+    return Rounded.of(rows, quantised=quantised)

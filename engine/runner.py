@@ -1,0 +1,118 @@
+"""Runs a pass: the network over all segments of all turns, then a step of every canvas.
+
+`PlainRunner` is plain torch on any device. It owns the keys and values; whose they are, the
+scheduler knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence as Ordered
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from palimpsest.engine.cache import PagedCache
+from palimpsest.engine.diffusion import StepFigures, denoise
+from palimpsest.engine.loaded_model import LoadedModel
+from palimpsest.engine.logit_controls import controlled
+from palimpsest.engine.noise import Noise
+from palimpsest.engine.scheduler import Turn
+from palimpsest.engine.scoring import label_scores
+from palimpsest.engine.segments import run_segments
+from palimpsest.engine.sequence import Sequence
+from palimpsest.engine.shapes import Hidden
+from palimpsest.engine.threads import Threads
+
+EXPERT_ROW_MULTIPLE = 4
+"""So that a request's bits do not depend on how many rows of others go to its experts."""
+
+Sequences = Mapping[int, Sequence]
+"""By request id."""
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """What runs passes on a device."""
+
+    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
+        """One pass; the figures of those turns that denoise, in order.
+
+        Raises torch.OutOfMemoryError, with no canvas changed.
+        """
+        ...
+
+
+class PlainRunner:
+    """The network and the sampler as they are written; without `threads` a pass gets as many as
+    torch has been told.
+    """
+
+    def __init__(self, model: LoadedModel, noise: Noise, threads: Threads | None) -> None:
+        self.model, self.noise, self.threads = model, noise, threads
+        config, capacity = model.network.config, model.capacity
+        self.cache = PagedCache(config, capacity.pages, dtype=model.dtype, device=model.device)
+
+    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
+        hidden = self._hidden(turns, sequences)
+        return self._denoise([sequences[t.job.request_id] for t in turns if t.denoise], hidden)
+
+    def _hidden(self, turns: Ordered[Turn], sequences: Sequences) -> list[Tensor]:
+        """Final hidden states [C, H] of each canvas; C differs."""
+        segments = []
+        for turn in turns:
+            sequence, cache = sequences[turn.job.request_id], self.cache.of(turn.job.table)
+            segments += sequence.segments(turn, cache, self.model.device)
+        if self.threads is not None:
+            rows = sum(len(segment.token_ids) for segment in segments)
+            torch.set_num_threads(self.threads.of(rows))
+        hidden = run_segments(self.model.network, segments, expert_row_multiple=EXPERT_ROW_MULTIPLE)
+        return [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
+
+    def _denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
+        """A step of each canvas, those of one length together."""
+        figures: dict[int, StepFigures] = {}
+        lengths = [sequence.limits.canvas_length for sequence in stepping]
+        for length in dict.fromkeys(lengths):
+            members = [i for i, other in enumerate(lengths) if other == length]
+            of_length = [stepping[i] for i in members]
+            rows = torch.cat([hidden[i] for i in members])
+            figures |= zip(members, self._denoise_equal(of_length, rows, length), strict=True)
+        return [figures[i] for i in range(len(stepping))]
+
+    def _denoise_equal(
+        self, stepping: list[Sequence], hidden: Hidden, length: int
+    ) -> list[StepFigures]:
+        network = self.model.network
+
+        figures = denoise(
+            [sequence.canvas for sequence in stepping if sequence.canvas is not None],
+            controlled(
+                lambda rows: network.logits(hidden[rows]),
+                [sequence.controls for sequence in stepping],
+                length=length,
+            ),
+            samplings=[sequence.request.sampling for sequence in stepping],
+            noise=self.noise.step([s.noise_key() for s in stepping], length=length),
+            model=network,
+        )
+        return self._score(stepping, figures, hidden, length)
+
+    def _score(
+        self, stepping: list[Sequence], figures: list[StepFigures], hidden: Hidden, length: int
+    ) -> list[StepFigures]:
+        """The figures, with scores where a canvas with labels is done."""
+        done = [i for i, s in enumerate(stepping) if s.request.labels and figures[i].done]
+        if not done:
+            return figures
+        network = self.model.network
+        scores = label_scores(
+            lambda rows: network.logits(hidden[rows]),
+            [(i * length, stepping[i].request.labels) for i in done],
+            end_token_ids=self.model.limits.end_token_ids,
+            vocabulary_size=network.config.vocabulary_size,
+        )
+        told = dict(zip(done, scores, strict=True))
+        return [replace(f, scores=told.get(i, ())) for i, f in enumerate(figures)]

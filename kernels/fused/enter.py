@@ -1,0 +1,114 @@
+"""From token ids to the residual stream and what the first layer reads, in one pass over the rows.
+
+e = E[token] · scale; a canvas row becomes norm(e + signal), a causal one stays e; the first layer
+reads norm(x) · w (transformers, DiffusionGemma's decoder model; engine/model.py). The norms are of
+the rounded sum, as on the plain path.
+
+Reads T · H elements of the embedding and H of the signal per canvas row, writes T · H of the stream
+and T · H rounded; 8 · T · H FLOPs. Rows are contiguous.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, store_rounded
+from palimpsest.kernels.norm import rms_norm
+from palimpsest.kernels.shapes import Hidden, NormWeight, TokenIds
+
+Embedding = Float[Tensor, "V H"]
+Signal = Float[Tensor, "L H"]
+CanvasRows = Int[Tensor, " T"]
+"""Which row of the signal a row gets; -1 if it is causal."""
+
+
+def enter_reference(
+    token_ids: TokenIds,
+    *,
+    embedding: Embedding,
+    scale: float,
+    signal: Signal,
+    canvas_rows: CanvasRows,
+    norm: NormWeight,
+    epsilon: float,
+    quantised: bool,
+) -> tuple[Hidden, Rounded]:
+    embedded = embedding[token_ids.long()] * torch.tensor(scale, dtype=embedding.dtype)
+    entering = embedded + signal[canvas_rows.clamp_min(0).long()]
+    normed = rms_norm(entering, None, epsilon=epsilon)
+    stream = torch.where((canvas_rows >= 0)[:, None], normed, embedded)
+    return stream, Rounded.of(rms_norm(stream, norm, epsilon=epsilon), quantised=quantised)
+
+
+def enter(
+    token_ids: TokenIds,
+    *,
+    embedding: Embedding,
+    scale: float,
+    signal: Signal,
+    canvas_rows: CanvasRows,
+    norm: NormWeight,
+    epsilon: float,
+    quantised: bool,
+) -> tuple[Hidden, Rounded]:
+    """The stream [T, H] and the first layer's input. `scale` is exact in the embedding's dtype."""
+    rows, width = len(token_ids), embedding.shape[1]
+    stream = embedding.new_empty(rows, width)
+    entered = Rounded.empty(stream, quantised=quantised)
+    _enter_kernel[(rows,)](
+        token_ids,
+        embedding,
+        signal,
+        canvas_rows,
+        norm,
+        stream,
+        entered.values,
+        entered.scales,
+        scale,
+        epsilon,
+        H=width,
+        BLOCK_H=triton.next_power_of_2(width),
+        EMULATED=INTERPRETED,
+        num_warps=8,
+    )
+    return stream, entered
+
+
+@triton.jit
+def _enter_kernel(
+    token_ids,
+    embedding,
+    signal,
+    canvas_rows,
+    norm,
+    stream,
+    entered,
+    entered_scales,
+    scale,
+    epsilon,
+    H: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    EMULATED: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.arange(0, BLOCK_H)
+    mask = column < H
+    kind: tl.constexpr = stream.dtype.element_ty
+
+    token = tl.load(token_ids + row).to(tl.int64)
+    x = tl.load(embedding + token * H + column, mask=mask, other=0.0).to(tl.float32) * scale
+    x = x.to(kind).to(tl.float32)
+    canvas_row = tl.load(canvas_rows + row).to(tl.int64)
+    if canvas_row >= 0:
+        x += tl.load(signal + canvas_row * H + column, mask=mask, other=0.0).to(tl.float32)
+        x = x.to(kind).to(tl.float32)
+        x = (x * tl.rsqrt(tl.sum(x * x, 0) / H + epsilon)).to(kind).to(tl.float32)
+    tl.store(stream + row * H + column, x.to(kind), mask=mask)
+
+    x = x * tl.rsqrt(tl.sum(x * x, 0) / H + epsilon)
+    x *= tl.load(norm + column, mask=mask, other=0.0).to(tl.float32)
+    store_rounded(entered, entered_scales, row, row * H + column, mask, x, EMULATED)
