@@ -6,16 +6,42 @@ Tensors are made on the given device: `meta` is enough to compile.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+from palimpsest.kernels.fused.heads import (
+    CacheSlots,
+    HeadNorms,
+    KeyValueRows,
+    RotationTables,
+    heads,
+)
 
 HIDDEN = 2816
+HEADS = 16
 ROWS = 256
 """Of one canvas."""
 EPSILON = 1e-6
+CONTEXT = 1024
+"""Tokens before a canvas."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionKind:
+    """What sliding and full layers differ in."""
+
+    groups: int
+    head: int
+    shared: bool
+    """Whether values are made of raw keys."""
+    window: int | None
+
+
+SLIDING = AttentionKind(groups=8, head=256, shared=False, window=1024)
+FULL = AttentionKind(groups=2, head=512, shared=True, window=None)
 
 
 class Launches:
@@ -26,9 +52,29 @@ class Launches:
 
     def all(self) -> Mapping[str, Callable[[], object]]:
         return {
+            "heads sliding": lambda: self.heads(SLIDING),
+            "heads full": lambda: self.heads(FULL),
             "after_attention e4m3": lambda: self.after_attention(quantised=True),
             "after_attention bf16": lambda: self.after_attention(quantised=False),
         }
+
+    def heads(self, kind: AttentionKind) -> object:
+        parts = HEADS + (1 if kind.shared else 2) * kind.groups
+        return heads(
+            self._numbers(ROWS, parts * kind.head),
+            HeadNorms(
+                query=self._numbers(kind.head), key=self._numbers(kind.head), epsilon=EPSILON
+            ),
+            RotationTables(
+                cosine=self._numbers(ROWS, kind.head), sine=self._numbers(ROWS, kind.head)
+            ),
+            num_heads=HEADS,
+            num_groups=kind.groups,
+            stays=CacheSlots(
+                cache=self._key_values(CONTEXT + ROWS, kind),
+                slots=torch.arange(CONTEXT, CONTEXT + ROWS, dtype=torch.int32, device=self.device),
+            ),
+        )
 
     def after_attention(self, *, quantised: bool) -> object:
         post, dense, experts, router = (self._numbers(HIDDEN) for _ in range(4))
@@ -37,6 +83,10 @@ class Launches:
         )
         stream, attended = self._numbers(ROWS, HIDDEN), self._numbers(ROWS, HIDDEN)
         return after_attention(stream, attended, norms, quantised=quantised)
+
+    def _key_values(self, rows: int, kind: AttentionKind) -> KeyValueRows:
+        keys, values = (self._numbers(rows, kind.groups, kind.head) for _ in range(2))
+        return KeyValueRows(keys=keys, values=values)
 
     def _numbers(self, *shape: int) -> Tensor:
         return torch.randn(shape, dtype=torch.bfloat16, device=self.device)
