@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+from palimpsest.kernels.fused.attention import attention
 from palimpsest.kernels.fused.heads import (
     CacheSlots,
     HeadNorms,
@@ -19,6 +20,7 @@ from palimpsest.kernels.fused.heads import (
     RotationTables,
     heads,
 )
+from palimpsest.kernels.fused.segment_table import PAGE_TOKENS, TILE_ROWS, SegmentTable
 
 HIDDEN = 2816
 HEADS = 16
@@ -54,6 +56,10 @@ class Launches:
         return {
             "heads sliding": lambda: self.heads(SLIDING),
             "heads full": lambda: self.heads(FULL),
+            "attention sliding e4m3": lambda: self.attention(SLIDING, quantised=True),
+            "attention sliding bf16": lambda: self.attention(SLIDING, quantised=False),
+            "attention full e4m3": lambda: self.attention(FULL, quantised=True),
+            "attention full bf16": lambda: self.attention(FULL, quantised=False),
             "after_attention e4m3": lambda: self.after_attention(quantised=True),
             "after_attention bf16": lambda: self.after_attention(quantised=False),
         }
@@ -72,8 +78,29 @@ class Launches:
             num_groups=kind.groups,
             stays=CacheSlots(
                 cache=self._key_values(CONTEXT + ROWS, kind),
-                slots=torch.arange(CONTEXT, CONTEXT + ROWS, dtype=torch.int32, device=self.device),
+                slots=self._integers(*range(CONTEXT, CONTEXT + ROWS)),
             ),
+        )
+
+    def attention(self, kind: AttentionKind, *, quantised: bool) -> object:
+        """Of one canvas."""
+        pages = CONTEXT // PAGE_TOKENS
+        table = SegmentTable(
+            tile_segment=self._integers(*[0] * (ROWS // TILE_ROWS)),
+            first_row=self._integers(0),
+            rows=self._integers(ROWS),
+            start=self._integers(CONTEXT),
+            causal=self._integers(0),
+            first_page=self._integers(0),
+            pages=self._integers(*range(pages))[None],
+        )
+        return attention(
+            self._numbers(ROWS, HEADS, kind.head),
+            self._key_values(ROWS, kind),
+            self._key_values(CONTEXT, kind),
+            table,
+            window=kind.window,
+            quantised=quantised,
         )
 
     def after_attention(self, *, quantised: bool) -> object:
@@ -87,6 +114,9 @@ class Launches:
     def _key_values(self, rows: int, kind: AttentionKind) -> KeyValueRows:
         keys, values = (self._numbers(rows, kind.groups, kind.head) for _ in range(2))
         return KeyValueRows(keys=keys, values=values)
+
+    def _integers(self, *numbers: int) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.int32, device=self.device)
 
     def _numbers(self, *shape: int) -> Tensor:
         return torch.randn(shape, dtype=torch.bfloat16, device=self.device)
