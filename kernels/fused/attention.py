@@ -46,6 +46,8 @@ class Tiles:
     queries: int
     """Stacked rows."""
     keys: int
+    values: int
+    """Columns of values; each part of a head has programs of its own, which repeat the scores."""
     stages: int
     warps: int
 
@@ -54,13 +56,13 @@ def _tiles(width: int, *, tma: bool) -> Tiles:
     """What fits: 227 KB of shared memory where there is a copy engine, else 99 KB."""
     match tma, width > 256:
         case True, False:
-            return Tiles(queries=128, keys=64, stages=2, warps=8)
+            return Tiles(queries=128, keys=64, values=width, stages=2, warps=8)
         case True, True:
-            return Tiles(queries=64, keys=32, stages=2, warps=8)
+            return Tiles(queries=128, keys=32, values=width // 2, stages=2, warps=8)
         case _, False:
-            return Tiles(queries=64, keys=32, stages=2, warps=8)
+            return Tiles(queries=32, keys=32, values=width, stages=3, warps=4)
         case _:
-            return Tiles(queries=32, keys=16, stages=2, warps=8)
+            return Tiles(queries=32, keys=32, values=width, stages=2, warps=4)
 
 
 def attention_reference(
@@ -112,12 +114,13 @@ def attention(
     tokens = min(tiles.queries // share, TILE_ROWS)
     assert rows % TILE_ROWS == 0 and share * groups == heads
     partials = Partials.empty(query, splits=SPLITS)
-    _attention_kernel[(rows // tokens, groups, SPLITS)](
+    key_tile, value_tile = [tiles.keys, width], [tiles.keys, tiles.values]
+    _attention_kernel[(rows // tokens, groups * (width // tiles.values), SPLITS)](
         query,
-        *(
-            _by_tiles(tensor, tiles.keys, tma=tma)
-            for tensor in (cache.keys, cache.values, own.keys, own.values)
-        ),
+        _by_tiles(cache.keys, key_tile, tma=tma),
+        _by_tiles(cache.values, value_tile, tma=tma),
+        _by_tiles(own.keys, key_tile, tma=tma),
+        _by_tiles(own.values, value_tile, tma=tma),
         partials.values,
         partials.peaks,
         partials.sums,
@@ -136,6 +139,7 @@ def attention(
         D=width,
         TOKENS=tokens,
         KEYS=tiles.keys,
+        VALUES=tiles.values,
         TILE_ROWS=TILE_ROWS,
         PAGE=PAGE_TOKENS,
         SPLITS=SPLITS,
@@ -146,9 +150,9 @@ def attention(
     return combine(partials, query, table, quantised=quantised)
 
 
-def _by_tiles(rows: Tensor, keys: int, *, tma: bool) -> Tensor | TensorDescriptor:
-    """Rows [M, G, D], to be read a tile of one head at a time."""
-    return TensorDescriptor.from_tensor(rows.flatten(1), [keys, rows.shape[2]]) if tma else rows
+def _by_tiles(rows: Tensor, tile: list[int], *, tma: bool) -> Tensor | TensorDescriptor:
+    """Rows [M, G, D], to be read by tiles of [M, G · D]."""
+    return TensorDescriptor.from_tensor(rows.flatten(1), tile) if tma else rows
 
 
 @triton.jit
@@ -176,13 +180,16 @@ def _attention_kernel(
     D: tl.constexpr,
     TOKENS: tl.constexpr,
     KEYS: tl.constexpr,
+    VALUES: tl.constexpr,
     TILE_ROWS: tl.constexpr,
     PAGE: tl.constexpr,
     SPLITS: tl.constexpr,
     TMA: tl.constexpr,
 ):
     row = tl.program_id(0) * TOKENS
-    group = tl.program_id(1)
+    PARTS: tl.constexpr = D // VALUES
+    group = tl.program_id(1) // PARTS
+    part = tl.program_id(1) % PARTS
     split = tl.program_id(2)
     segment = tl.load(tile_segment + row // TILE_ROWS)
     if segment < 0:
@@ -192,71 +199,95 @@ def _attention_kernel(
     if row - base >= rows:
         return
     start = tl.load(starts + segment)
-    causal = tl.load(causals + segment) != 0
-
-    # the keys that each stacked row sees, as positions from low to high
-    BLOCK: tl.constexpr = TOKENS * SHARE
-    token = row + tl.arange(0, BLOCK) // SHARE
-    place = token.to(tl.int64) * (G * SHARE) + group * SHARE + tl.arange(0, BLOCK) % SHARE
-    own = token - base
-    high = start + tl.where(causal, own, rows - 1)
-    high = tl.where(own < rows, high, -1)
-    first = start + tl.where(causal, row - base, 0)  # of any row of this tile
-    last = tl.where(causal, tl.minimum(row - base + TOKENS, rows), rows)
-    low = tl.zeros((BLOCK,), tl.int32)
-    if WINDOW is None:
-        first = 0
-    else:
-        low = start + tl.where(causal, own, 0) - (WINDOW - 1)
-        first = tl.maximum(first - (WINDOW - 1), 0)
-
     # tiles of keys: those of the prefix by position, then those of the segment from its start
+    low, high, first, last = _sight(
+        row - base, rows, start, tl.load(causals + segment) != 0, WINDOW, TOKENS, SHARE
+    )
     first_before = first // KEYS
-    before = tl.maximum(tl.cdiv(start, KEYS) - first_before, 0)
     first_own = tl.maximum(first - start, 0) // KEYS
+    before = tl.maximum(tl.cdiv(start, KEYS) - first_before, 0)
     count = before + tl.cdiv(last, KEYS) - first_own
     portion = tl.cdiv(count, SPLITS)
     begin = split * portion
     end = tl.minimum(begin + portion, count)
 
-    column = tl.arange(0, D)[None, :]
-    q = tl.load(query + place[:, None] * D + column)  # [BLOCK, D]
-    acc = tl.zeros((BLOCK, D), tl.float32)
-    peak = tl.full((BLOCK,), LEAST, tl.float32)
-    total = tl.zeros((BLOCK,), tl.float32)
-    pages += segment.to(tl.int64) * P
-    skipped = tl.load(first_page + segment)
-    most = tl.minimum(high, start - 1)
+    stacked = tl.arange(0, TOKENS * SHARE)
+    place = stacked // SHARE * (G * SHARE) + stacked % SHARE  # from the first on
+    origin = (row.to(tl.int64) * G + group) * SHARE
+    # [TOKENS * SHARE, D]
+    q = tl.load(query + origin * D + (place[:, None] * D + tl.arange(0, D)[None, :]))
+    acc = tl.zeros((TOKENS * SHARE, VALUES), tl.float32)
+    peak = tl.full((TOKENS * SHARE,), LEAST, tl.float32)
+    total = tl.zeros((TOKENS * SHARE,), tl.float32)
+    key_column = group * D
+    value_column = group * D + part * VALUES
+    pages += segment.to(tl.int64) * P - tl.load(first_page + segment)
     for tile in tl.range(begin, tl.minimum(end, before)):
         position = (first_before + tile) * KEYS
-        page = tl.load(pages + position // PAGE - skipped)
-        at = page * PAGE + position % PAGE
-        k = _keys(cache_keys, at, group, KEYS, G, D, TMA)
-        v = _keys(cache_values, at, group, KEYS, G, D, TMA)
+        at = tl.load(pages + position // PAGE) * PAGE + position % PAGE
+        k = _tile(cache_keys, at, key_column, KEYS, D, G * D, TMA)
+        v = _tile(cache_values, at, value_column, KEYS, VALUES, G * D, TMA)
+        # behind the prefix the page may hold anything
+        most = tl.minimum(high, start - 1)
         acc, peak, total = _seen(q, k, v, position, low, most, acc, peak, total, KEYS)
     for tile in tl.range(tl.maximum(begin, before), end):
         offset = (first_own + tile - before) * KEYS
-        k = _keys(own_keys, base + offset, group, KEYS, G, D, TMA)
-        v = _keys(own_values, base + offset, group, KEYS, G, D, TMA)
+        k = _tile(own_keys, base + offset, key_column, KEYS, D, G * D, TMA)
+        v = _tile(own_values, base + offset, value_column, KEYS, VALUES, G * D, TMA)
         acc, peak, total = _seen(q, k, v, start + offset, low, high, acc, peak, total, KEYS)
 
-    place += split * T.to(tl.int64) * (G * SHARE)
+    origin += split * T.to(tl.int64) * (G * SHARE)
     acc *= (1.0 / tl.where(total == 0.0, 1.0, total))[:, None]
-    tl.store(partials + place[:, None] * D + column, acc.to(partials.dtype.element_ty))
-    tl.store(peaks + place, peak)
-    tl.store(sums + place, total)
+    column = part * VALUES + tl.arange(0, VALUES)[None, :]
+    acc = acc.to(partials.dtype.element_ty)
+    tl.store(partials + origin * D + (place[:, None] * D + column), acc)
+    tl.store(peaks + origin + place, peak, mask=part == 0)
+    tl.store(sums + origin + place, total, mask=part == 0)
 
 
 @triton.jit
-def _keys(
-    source, row, group, KEYS: tl.constexpr, G: tl.constexpr, D: tl.constexpr, TMA: tl.constexpr
+def _sight(
+    row,
+    rows,
+    start,
+    causal,
+    WINDOW: tl.constexpr,
+    TOKENS: tl.constexpr,
+    SHARE: tl.constexpr,
 ):
-    """Rows of one head, [KEYS, D], from the given one on."""
-    if TMA:
-        tile = source.load([row, group * D])
+    """Positions of the first and last key of each stacked row, the first of all, and the end of
+    what they see of their own segment, counted from its start. `row` is in the segment.
+    """
+    token = row + tl.arange(0, TOKENS * SHARE) // SHARE
+    high = start + tl.where(causal, token, rows - 1)
+    high = tl.where(token < rows, high, -1)  # dead rows see nothing
+    last = tl.where(causal, tl.minimum(row + TOKENS, rows), rows)
+    if WINDOW is None:
+        low = tl.zeros((TOKENS * SHARE,), tl.int32)
+        first = start * 0
     else:
-        rows = (row + tl.arange(0, KEYS)).to(tl.int64)[:, None]
-        tile = tl.load(source + (rows * G + group) * D + tl.arange(0, D)[None, :])
+        # a canvas sees what its first row sees of the prefix
+        low = start + tl.where(causal, token, 0) - (WINDOW - 1)
+        first = tl.maximum(start + tl.where(causal, row, 0) - (WINDOW - 1), 0)
+    return low, high, first, last
+
+
+@triton.jit
+def _tile(
+    source,
+    row,
+    column,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    STRIDE: tl.constexpr,
+    TMA: tl.constexpr,
+):
+    """[ROWS, COLUMNS], from the given row and column on."""
+    if TMA:
+        tile = source.load([row, column])
+    else:
+        rows = (row + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+        tile = tl.load(source + rows * STRIDE + column + tl.arange(0, COLUMNS)[None, :])
     return tile
 
 

@@ -24,7 +24,7 @@ from palimpsest.kernels.shapes import Queries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partials:
-    """What was found in each share of the keys; only in live rows, and values only of sums > 0."""
+    """What was found in each share of the keys; only in live rows."""
 
     values: Float[Tensor, "splits T N D"]
     """Means of the values by weight. They are no larger than the largest value, which for
@@ -97,27 +97,30 @@ def _combine_kernel(
     known = segment >= 0
     end = tl.load(first_row + segment, mask=known, other=0)
     end += tl.load(segment_rows + segment, mask=known, other=0)
-    live = row < end
+    x = tl.zeros((N, D), tl.float32)
+    if row < end:
+        x = _mean(partials, peaks, sums, row, T.to(tl.int64) * N, N, D, SPLITS)
+    column = tl.arange(0, N * D)
+    row = row.to(tl.int64)
+    x = tl.reshape(x, (N * D,))
+    store_rounded(values, scales, row, row * (N * D) + column, column < N * D, x, EMULATED)
 
+
+@triton.jit
+def _mean(
+    partials, peaks, sums, row, stride, N: tl.constexpr, D: tl.constexpr, SPLITS: tl.constexpr
+):
+    """Of one row, [N, D]. `stride` is between splits of peaks and sums."""
     head = tl.arange(0, N)
     place = head[:, None] * D + tl.arange(0, D)[None, :]
-    highest = tl.full((N,), -1e38, tl.float32)
-    for split in tl.static_range(SPLITS):
-        at = (split * T.to(tl.int64) + row) * N + head
-        highest = tl.maximum(highest, tl.load(peaks + at, mask=live, other=-1e38))
+    at = row * N + head + tl.arange(0, SPLITS)[:, None] * stride
+    highest = tl.max(tl.load(peaks + at), 0)
     x = tl.zeros((N, D), tl.float32)
     total = tl.zeros((N,), tl.float32)
     for split in tl.static_range(SPLITS):
-        at = (split * T.to(tl.int64) + row) * N
-        weight = tl.load(sums + at + head, mask=live, other=0.0)
-        weight *= tl.exp2(tl.load(peaks + at + head, mask=live, other=-1e38) - highest)
-        # a share without keys was not written
-        mask = (weight != 0)[:, None]
-        x += weight[:, None] * tl.load(partials + at * D + place, mask=mask, other=0.0).to(
-            tl.float32
-        )
+        at = split * stride + row * N
+        weight = tl.load(sums + at + head) * tl.exp2(tl.load(peaks + at + head) - highest)
+        found = tl.load(partials + at * D + place)
+        x += weight[:, None] * found.to(tl.float32)
         total += weight
-    x = tl.reshape(x / tl.where(total == 0, 1.0, total)[:, None], (N * D,))
-    column = tl.arange(0, N * D)
-    at = row.to(tl.int64) * (N * D) + column
-    store_rounded(values, scales, row.to(tl.int64), at, column < N * D, x, EMULATED)
+    return x / tl.where(total == 0.0, 1.0, total)[:, None]

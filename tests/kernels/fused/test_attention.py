@@ -23,10 +23,8 @@ class Segment:
 MIXED = (
     Segment(sequence=0, start=203, rows=70, causal=False),
     Segment(sequence=1, start=0, rows=37, causal=True),
-    Segment(sequence=2, start=130, rows=64, causal=True),
-    Segment(sequence=2, start=194, rows=66, causal=False),
-    Segment(sequence=3, start=0, rows=5, causal=False),
-    Segment(sequence=4, start=64, rows=100, causal=True),
+    Segment(sequence=2, start=130, rows=66, causal=True),
+    Segment(sequence=2, start=196, rows=20, causal=False),
 )
 """Canvases, prefills, and a commit with the next canvas of its sequence."""
 
