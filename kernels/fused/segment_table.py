@@ -1,0 +1,39 @@
+"""Which rows of a pass belong together, and where the keys and values before them lie.
+
+A pass is T rows in tiles of 64. A tile belongs to one segment, a range of tokens of one sequence,
+or to none; a segment begins with a tile. What lies behind its last row, up to the next tile, is
+dead. All numbers are on the device, so that one captured graph serves whatever is running.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from jaxtyping import Int
+from torch import Tensor
+
+TILE_ROWS: Final = 64
+PAGE_TOKENS: Final = 64
+"""Rows of the cache that follow each other."""
+
+PerSegment = Int[Tensor, " S"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentTable:
+    """The segments of a pass, for one kind of layer. All int32."""
+
+    tile_segment: Int[Tensor, " tiles"]
+    """Of each tile; -1 for none."""
+    first_row: PerSegment
+    """In the pass, a multiple of 64."""
+    rows: PerSegment
+    start: PerSegment
+    """Absolute position of the first row."""
+    causal: PerSegment
+    """1 where a row sees keys up to its own, 0 where it sees all of its segment."""
+    first_page: PerSegment
+    """`pages[s, i]` holds the positions from 64 · (first_page[s] + i) on."""
+    pages: Int[Tensor, "S P"]
+    """Page p is the rows 64 · p to 64 · p + 63 of the cache."""

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from palimpsest.kernels.fused.attention import attention, attention_reference
+from palimpsest.kernels.fused.heads import KeyValueRows
+from palimpsest.kernels.fused.rounding import Rounded
+from palimpsest.kernels.fused.segment_table import PAGE_TOKENS, TILE_ROWS, SegmentTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    sequence: int
+    start: int
+    rows: int
+    causal: bool
+
+
+MIXED = (
+    Segment(sequence=0, start=203, rows=70, causal=False),
+    Segment(sequence=1, start=0, rows=37, causal=True),
+    Segment(sequence=2, start=130, rows=66, causal=True),
+    Segment(sequence=2, start=196, rows=20, causal=False),
+)
+"""Canvases, prefills, and a commit with the next canvas of its sequence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    heads: int
+    groups: int
+    width: int
+    window: int | None
+
+
+SMALL = [
+    Shape(heads=4, groups=2, width=16, window=None),
+    Shape(heads=4, groups=2, width=32, window=50),
+    Shape(heads=16, groups=2, width=16, window=None),
+    Shape(heads=8, groups=1, width=16, window=129),
+]
+
+
+class Pass:
+    """Random segments, pages in random order, and NaN wherever there is nothing to be read."""
+
+    def __init__(self, segments: tuple[Segment, ...], shape: Shape, dtype: torch.dtype) -> None:
+        self.segments, self.shape = segments, shape
+        self.generator = torch.Generator().manual_seed(shape.width)
+        self.table = self._table()
+        self.rows = TILE_ROWS * len(self.table.tile_segment)
+        self.query = self._random(self.rows, shape.heads).to(dtype)
+        self.own = self._key_values(self.rows, dtype)
+        self.cache = self._key_values(PAGE_TOKENS * self.count, dtype)
+        live = torch.zeros(self.rows, dtype=torch.bool)
+        cached = torch.zeros(PAGE_TOKENS * self.count, dtype=torch.bool)
+        for index, segment in enumerate(segments):
+            rows = self.rows_of(index)
+            live[rows] = True
+            if segment.causal:
+                # as `heads` does: later segments read this one's rows in the cache
+                slots = self._slots(index, range(segment.start, segment.start + segment.rows))
+                self.cache.keys[slots] = self.own.keys[rows]
+                self.cache.values[slots] = self.own.values[rows]
+                cached[slots] = True
+            cached[self._slots(index, range(self._first(segment), segment.start))] = True
+        self.query[~live] = torch.nan
+        self.own.keys[~live] = torch.nan
+        self.cache.keys[~cached] = torch.nan
+
+    def rows_of(self, index: int) -> slice:
+        first = int(self.table.first_row[index])
+        return slice(first, first + self.segments[index].rows)
+
+    def attended(self, *, quantised: bool = False, tma: bool = True) -> Rounded:
+        return attention(
+            self.query,
+            self.own,
+            self.cache,
+            self.table,
+            window=self.shape.window,
+            quantised=quantised,
+            tma=tma,
+        )
+
+    def wanted(self, *, quantised: bool = False) -> Rounded:
+        """From the same numbers, in fp32."""
+        return attention_reference(
+            self.query.float(),
+            KeyValueRows(keys=self.own.keys.float(), values=self.own.values.float()),
+            KeyValueRows(keys=self.cache.keys.float(), values=self.cache.values.float()),
+            self.table,
+            window=self.shape.window,
+            quantised=quantised,
+        )
+
+    def alone(self, index: int) -> Pass:
+        """The same numbers with one segment only, in the first rows of a smaller pass."""
+        other = object.__new__(Pass)
+        other.segments, other.shape = (self.segments[index],), self.shape
+        table = self.table
+        tiles = table.tile_segment == index
+        rows = tiles.repeat_interleave(TILE_ROWS)
+        one = slice(index, index + 1)
+        other.table = SegmentTable(
+            tile_segment=torch.zeros(int(tiles.sum()), dtype=torch.int32),
+            first_row=torch.zeros(1, dtype=torch.int32),
+            rows=table.rows[one],
+            start=table.start[one],
+            causal=table.causal[one],
+            first_page=table.first_page[one],
+            pages=table.pages[one],
+        )
+        other.query, other.cache = self.query[rows], self.cache
+        other.own = KeyValueRows(keys=self.own.keys[rows], values=self.own.values[rows])
+        return other
+
+    def _first(self, segment: Segment) -> int:
+        window = self.shape.window
+        return 0 if window is None else max(0, segment.start - (window - 1))
+
+    def _table(self) -> SegmentTable:
+        """With a dead tile after the first segment and at the end."""
+        tiles: list[int] = []
+        first_rows: list[int] = []
+        for index, segment in enumerate(self.segments):
+            first_rows.append(TILE_ROWS * len(tiles))
+            tiles += [index] * -(-segment.rows // TILE_ROWS) + [-1] * (index == 0)
+        ends = [s.start + s.rows for s in self.segments]
+        longest = -(-max(ends) // PAGE_TOKENS)
+        sequences = max(s.sequence for s in self.segments) + 1
+        self.count = sequences * longest
+        owned = torch.randperm(self.count, generator=self.generator).view(sequences, longest)
+        pages = torch.full((len(self.segments), longest), 1 << 20)  # faults if it is read
+        first_pages = [self._first(s) // PAGE_TOKENS for s in self.segments]
+        for index, segment in enumerate(self.segments):
+            last = -(-ends[index] // PAGE_TOKENS)
+            held = owned[segment.sequence, first_pages[index] : last]
+            pages[index, : len(held)] = held
+        numbers = {
+            "tile_segment": [*tiles, -1],
+            "first_row": first_rows,
+            "rows": [s.rows for s in self.segments],
+            "start": [s.start for s in self.segments],
+            "causal": [int(s.causal) for s in self.segments],
+            "first_page": first_pages,
+        }
+        tensors = {name: torch.tensor(n, dtype=torch.int32) for name, n in numbers.items()}
+        return SegmentTable(pages=pages.int(), **tensors)
+
+    def _slots(self, index: int, positions: range) -> Tensor:
+        position = torch.tensor(positions, dtype=torch.long)
+        page = position // PAGE_TOKENS - self.table.first_page[index]
+        return self.table.pages[index][page].long() * PAGE_TOKENS + position % PAGE_TOKENS
+
+    def _random(self, rows: int, heads: int) -> Tensor:
+        # scores have a deviation of 2, so weights differ but no row sees one key alone
+        numbers = torch.randn(rows, heads, self.shape.width, generator=self.generator)
+        return numbers * (2 / self.shape.width**0.5) ** 0.5
+
+    def _key_values(self, rows: int, dtype: torch.dtype) -> KeyValueRows:
+        keys, values = (self._random(rows, self.shape.groups).to(dtype) for _ in range(2))
+        return KeyValueRows(keys=keys, values=values)
+
+
+def assert_close(made: Rounded, wanted: Rounded, dtype: torch.dtype) -> None:
+    if dtype == torch.float32:
+        torch.testing.assert_close(made.exact(), wanted.exact(), rtol=1e-5, atol=1e-6)
+    else:
+        # weights, partial results and the result are rounded to 2^-11 of themselves
+        torch.testing.assert_close(made.exact(), wanted.exact(), rtol=2e-3, atol=5e-4)
+
+
+@pytest.mark.parametrize("tma", [True, False])
+@pytest.mark.parametrize("shape", SMALL, ids=str)
+def test_mixed_passes_attend_as_defined(shape: Shape, tma: bool) -> None:
+    mixed = Pass(MIXED, shape, torch.float32)
+    # dead rows are zeros in both
+    assert_close(mixed.attended(tma=tma), mixed.wanted(), torch.float32)
