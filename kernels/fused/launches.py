@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+from palimpsest.kernels.fused.routing import routing
 
 HIDDEN = 2816
 ROWS = 256
 """Of one canvas."""
 EPSILON = 1e-6
+EXPERTS = 128
+EXPERTS_PER_ROW = 8
 
 
 class Launches:
@@ -28,6 +31,7 @@ class Launches:
         return {
             "after_attention e4m3": lambda: self.after_attention(quantised=True),
             "after_attention bf16": lambda: self.after_attention(quantised=False),
+            "routing bf16": self.routing,
         }
 
     def after_attention(self, *, quantised: bool) -> object:
@@ -37,6 +41,14 @@ class Launches:
         )
         stream, attended = self._numbers(ROWS, HIDDEN), self._numbers(ROWS, HIDDEN)
         return after_attention(stream, attended, norms, quantised=quantised)
+
+    def routing(self) -> object:
+        return routing(
+            self._numbers(ROWS, HIDDEN),
+            projection=self._numbers(EXPERTS, HIDDEN),
+            per_expert_scale=self._numbers(EXPERTS),
+            experts_per_row=EXPERTS_PER_ROW,
+        )
 
     def _numbers(self, *shape: int) -> Tensor:
         return torch.randn(shape, dtype=torch.bfloat16, device=self.device)
