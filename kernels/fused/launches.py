@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+from palimpsest.kernels.fused.expert_rows import expert_rows
 from palimpsest.kernels.fused.routing import routing
 
 HIDDEN = 2816
@@ -32,6 +33,7 @@ class Launches:
             "after_attention e4m3": lambda: self.after_attention(quantised=True),
             "after_attention bf16": lambda: self.after_attention(quantised=False),
             "routing bf16": self.routing,
+            "expert_rows": self.expert_rows,
         }
 
     def after_attention(self, *, quantised: bool) -> object:
@@ -49,6 +51,11 @@ class Launches:
             per_expert_scale=self._numbers(EXPERTS),
             experts_per_row=EXPERTS_PER_ROW,
         )
+
+    def expert_rows(self) -> object:
+        ids = torch.zeros((ROWS, EXPERTS_PER_ROW), dtype=torch.int32, device=self.device)
+        alive = torch.ones(ROWS, dtype=torch.bool, device=self.device)
+        return expert_rows(ids, alive=alive, num_experts=EXPERTS)
 
     def _numbers(self, *shape: int) -> Tensor:
         return torch.randn(shape, dtype=torch.bfloat16, device=self.device)
