@@ -30,3 +30,16 @@ def quantise_rows(x: Matrix) -> tuple[Tensor, RowScales]:
 def dequantise_rows(values: Tensor, scales: RowScales) -> Matrix:
     """What `quantise_rows` stands for, in fp32."""
     return values.float() * scales[..., None]
+
+
+def quantise_groups(x: Matrix, group: int) -> tuple[Tensor, Matrix]:
+    """`x` as e4m3 [*rows, K] and fp32 scales [*rows, ⌈K / group⌉], one per `group` of a row."""
+    width = x.shape[-1]
+    filled = torch.nn.functional.pad(x, (0, -width % group))
+    values, scales = quantise_rows(filled.unflatten(-1, (-1, group)))
+    return values.flatten(-2)[..., :width].contiguous(), scales
+
+
+def dequantise_groups(values: Tensor, scales: Matrix, group: int) -> Matrix:
+    """What `quantise_groups` stands for, in fp32."""
+    return values.float() * scales.repeat_interleave(group, dim=-1)[..., : values.shape[-1]]
