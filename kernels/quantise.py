@@ -14,6 +14,7 @@ from torch import Tensor
 
 Matrix = Float[Tensor, "*rows K"]
 RowScales = Float[Tensor, "*rows"]
+GroupScales = Float[Tensor, "*rows groups"]
 
 LARGEST = 448.0
 """The largest e4m3 number."""
@@ -32,7 +33,7 @@ def dequantise_rows(values: Tensor, scales: RowScales) -> Matrix:
     return values.float() * scales[..., None]
 
 
-def quantise_groups(x: Matrix, group: int) -> tuple[Tensor, Matrix]:
+def quantise_groups(x: Matrix, group: int) -> tuple[Tensor, GroupScales]:
     """`x` as e4m3 [*rows, K] and fp32 scales [*rows, ⌈K / group⌉], one per `group` of a row."""
     width = x.shape[-1]
     filled = torch.nn.functional.pad(x, (0, -width % group))
@@ -40,6 +41,6 @@ def quantise_groups(x: Matrix, group: int) -> tuple[Tensor, Matrix]:
     return values.flatten(-2)[..., :width].contiguous(), scales
 
 
-def dequantise_groups(values: Tensor, scales: Matrix, group: int) -> Matrix:
+def dequantise_groups(values: Tensor, scales: GroupScales, group: int) -> Matrix:
     """What `quantise_groups` stands for, in fp32."""
     return values.float() * scales.repeat_interleave(group, dim=-1)[..., : values.shape[-1]]

@@ -29,6 +29,8 @@ from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.weights import load_weights, weights_operand
 from palimpsest.kernels.shapes import ExpertIds
 
+BLOCK_H = 128
+
 OfSlots = Float[Tensor, "TK H"]
 
 
@@ -57,10 +59,9 @@ def expert_down(
     experts, width, inner = weights.values.shape
     rows = lists.indices.shape[1]
     block_t = rows_of_a_tile(rows) if block_t is None else block_t
-    block_h = 128
-    operand, tma = weights_operand(weights.values.flatten(0, 1), [block_h, GROUP], tma=tma)
+    operand, tma = weights_operand(weights.values.flatten(0, 1), [BLOCK_H, GROUP], tma=tma)
     y = a.values.new_empty(len(a.values), width, dtype=dtype)
-    _expert_down_kernel[(triton.cdiv(width, block_h), experts)](
+    _expert_down_kernel[(triton.cdiv(width, BLOCK_H), experts)](
         a.values,
         a.scales,
         operand,
@@ -74,10 +75,10 @@ def expert_down(
         E=experts,
         GROUP=GROUP,
         BLOCK_T=block_t,
-        BLOCK_H=block_h,
+        BLOCK_H=BLOCK_H,
+        STAGES=4 if tma and block_t < 128 else 3,
         TMA=tma,
         num_warps=4 if block_t < 64 else 8,
-        num_stages=4,
     )
     return y
 
@@ -98,6 +99,7 @@ def _expert_down_kernel(
     GROUP: tl.constexpr,
     BLOCK_T: tl.constexpr,
     BLOCK_H: tl.constexpr,
+    STAGES: tl.constexpr,
     TMA: tl.constexpr,
 ):
     first_column = tl.program_id(0) * BLOCK_H
@@ -113,7 +115,8 @@ def _expert_down_kernel(
         index = index.to(tl.int64)
 
         acc = tl.zeros((BLOCK_H, BLOCK_T), tl.float32)
-        for k in tl.range(0, INNER, GROUP):
+        # stages asked for here let the loads of scales run ahead too, which feed no product
+        for k in tl.range(0, INNER, GROUP, num_stages=STAGES):
             w = load_weights(
                 weights, expert * H + first_column, k, E * H, INNER, BLOCK_H, GROUP, TMA
             )

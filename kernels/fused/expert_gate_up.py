@@ -13,8 +13,6 @@ mixes with others.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
@@ -30,14 +28,6 @@ from palimpsest.kernels.fused.expert_tiles import (
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, e4m3
 from palimpsest.kernels.fused.weights import load_weights, weights_operand
 from palimpsest.kernels.shapes import ExpertIds
-
-
-class Tile(NamedTuple):
-    """Sizes by dtype and card."""
-
-    block_k: int
-    num_stages: int
-    num_warps: int
 
 
 def expert_gate_up_reference(x: Rounded, weights: Rounded, *, experts: ExpertIds) -> Grouped:
@@ -68,8 +58,8 @@ def expert_gate_up(
     experts, twice, width = weights.values.shape
     rows, inner = len(x.values), twice // 2
     block_t = rows_of_a_tile(rows) if block_t is None else block_t
-    tile = _tile(weights, block_t)
-    operand, tma = weights_operand(weights.values.flatten(0, 1), [GROUP, tile.block_k], tma=tma)
+    block_k = 128 // x.values.element_size()  # a line of the cache
+    operand, tma = weights_operand(weights.values.flatten(0, 1), [GROUP, block_k], tma=tma)
     dtype = x.values.dtype if weights.scales is None else None
     made = Grouped.empty(x.values, rows * experts_per_row, inner, dtype)
     _expert_gate_up_kernel[(triton.cdiv(inner, GROUP), experts)](
@@ -88,18 +78,14 @@ def expert_gate_up(
         K=experts_per_row,
         GROUP=GROUP,
         BLOCK_T=block_t,
-        BLOCK_K=tile.block_k,
-        IMPRECISE=None if weights.scales is None else min(IMPRECISE, tile.block_k),
+        BLOCK_K=block_k,
+        IMPRECISE=None if weights.scales is None else IMPRECISE,
         TMA=tma,
         EMULATED=INTERPRETED,
-        num_warps=tile.num_warps,
-        num_stages=tile.num_stages,
+        num_warps=4 if tma or block_t < 64 else 8,
+        num_stages=4 if tma and block_t < 128 else 3,
     )
     return made
-
-
-def _tile(weights: Rounded, block_t: int) -> Tile:
-    return Tile(128 if weights.scales is not None else 64, 4, 4 if block_t < 64 else 8)
 
 
 @triton.jit
