@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
+from palimpsest.kernels.fused.after_experts import LayerEnd, MlpOutputs, after_experts
 from palimpsest.kernels.fused.expert_down import expert_down
 from palimpsest.kernels.fused.expert_gate_up import expert_gate_up
 from palimpsest.kernels.fused.expert_rows import ExpertRows, expert_rows
@@ -49,6 +50,8 @@ class Launches:
                 for dtype in ("e4m3", "bf16")
                 for rows in (ROWS, 4 * ROWS, 16 * ROWS)
             },
+            "after_experts e4m3": lambda: self.after_experts(quantised=True),
+            "after_experts bf16": lambda: self.after_experts(quantised=False),
         }
 
     def after_attention(self, *, quantised: bool) -> object:
@@ -88,6 +91,26 @@ class Launches:
             lists=self._lists(rows),
             dtype=torch.bfloat16,
         )
+
+    def after_experts(self, *, quantised: bool) -> object:
+        dense, experts, after_mlps, following = (self._numbers(HIDDEN) for _ in range(4))
+        mlps = MlpOutputs(
+            dense=self._numbers(ROWS, HIDDEN),
+            experts=self._numbers(ROWS * EXPERTS_PER_ROW, HIDDEN),
+            weights=self._numbers(ROWS, EXPERTS_PER_ROW).float(),
+        )
+        end = LayerEnd(
+            dense=dense,
+            experts=experts,
+            after_mlps=after_mlps,
+            following=following,
+            canvas_scalar=self._numbers(1),
+            other_scalar=self._numbers(1),
+            epsilon=EPSILON,
+        )
+        on_canvas = torch.ones(ROWS, dtype=torch.bool, device=self.device)
+        stream = self._numbers(ROWS, HIDDEN)
+        return after_experts(stream, mlps, end, on_canvas=on_canvas, quantised=quantised)
 
     def _lists(self, rows: int) -> ExpertRows:
         ids = torch.rand(rows, EXPERTS, device=self.device).topk(EXPERTS_PER_ROW).indices.int()

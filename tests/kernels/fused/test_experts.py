@@ -20,7 +20,7 @@ from palimpsest.kernels.fused.rounding import Rounded
 E4M3 = torch.float8_e4m3fn
 STORED = [torch.float32, torch.float16, E4M3]
 INNER_WIDTHS = [(96, 48), (130, 96), (2816, 96)]
-"""Of rows and of experts: less than a tile, more than one, and sums as long as the released ones."""
+"""Of rows and of experts: less than a tile, more than one, and sums as long as the model's."""
 OUTPUT_WIDTHS = [(96, 48), (130, 96), (130, 704)]
 CLOSE = {
     # sums of up to 2816 products of order one over the square root of their number
