@@ -1,0 +1,76 @@
+"""What the two products of the experts share: tiles, and how rows find their way to them.
+
+Weights stand on the M side of the tensor cores and rows on the N side, which may be narrow. A
+program has a tile of an expert's weights and runs all of the expert's rows past it, BLOCK_T at a
+time; a second pass finds the weights in the L2 cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
+
+from palimpsest.kernels.quantise import dequantise_groups, quantise_groups
+
+GROUP = 64
+"""Columns of an expert's inner rows that share a scale: what one program of the first product has,
+and a step along K of the second.
+"""
+IMPRECISE = 128
+"""Terms that the tensor cores of sm_90 may add up in their own 14 bits before fp32 takes over."""
+
+Columns = Float[Tensor, "rows K"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Inner rows [T·K, I] as stored: e4m3 with `scales` [T·K, ⌈I/64⌉] in fp32, or as they are."""
+
+    values: Tensor
+    scales: Tensor | None
+
+    @classmethod
+    def empty(cls, like: Tensor, rows: int, width: int, dtype: torch.dtype | None) -> Grouped:
+        """Room for rows on the device of `like`; `dtype` None means e4m3."""
+        if dtype is not None:
+            return cls(like.new_empty(rows, width, dtype=dtype), None)
+        values = like.new_empty(rows, width, dtype=torch.float8_e4m3fn)
+        groups = triton.cdiv(width, GROUP)
+        return cls(values, like.new_empty(rows, groups, dtype=torch.float32))
+
+    @classmethod
+    def of(cls, rows: Columns, *, quantised: bool) -> Grouped:
+        """The plain definition of what kernels store."""
+        return cls(*quantise_groups(rows, GROUP)) if quantised else cls(rows, None)
+
+    def exact(self) -> Columns:
+        """The rows in fp32."""
+        if self.scales is None:
+            return self.values.float()
+        return dequantise_groups(self.values, self.scales, GROUP)
+
+
+def rows_of_a_tile(rows: int) -> int:
+    """BLOCK_T for passes of `rows` rows.
+
+    The one tile size that depends on how many rows there are: wide tiles read weights fewer times,
+    narrow ones compute less that nobody needs. A row's bits do not depend on it, as each number is
+    one sum over K in the same order, whatever stands in the columns beside it.
+    """
+    # With 8 of 128 experts per row, an expert has 16 rows of each 256.
+    if rows <= 512:
+        return 32
+    return 64 if rows <= 2048 else 128
+
+
+@triton.jit
+def load_columns(x, row, live, k, K: tl.constexpr, BLOCK_K: tl.constexpr):
+    """Of the given rows of a matrix [rows, K], the tile [BLOCK_K, rows] at `k`; else zeros."""
+    column = k + tl.arange(0, BLOCK_K)
+    mask = live[:, None] & (column < K)[None, :]
+    return tl.load(x + row[:, None] * K + column[None, :], mask=mask, other=0.0).T

@@ -1,0 +1,159 @@
+"""Which K of E experts each row goes to, and with what weight; one program per block of rows.
+
+scores = P x, rounded to the dtype of x as a linear layer's are; p = softmax(scores) in fp32; the K
+largest (of equals the first), renormalised to sum 1, times the expert's own scale
+(kernels/routing.py). The experts stand on the M side of the product, so that few rows suffice for
+the tensor cores.
+
+A block of rows reads (E + BLOCK_T) · H elements, E · H of them mostly from the L2 cache, and writes
+8 · K bytes a row; 2 · T · H · E FLOPs. Rows are contiguous. Ids are distinct and within 0..E - 1
+whatever a row holds, NaN included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
+
+from palimpsest.kernels.fused.weights import load_weights, weights_operand
+from palimpsest.kernels.routing import PerExpert, route
+from palimpsest.kernels.shapes import ExpertIds, ExpertWeights
+
+RouterRows = Float[Tensor, "T H"]
+Projection = Float[Tensor, "E H"]
+
+BLOCK_T = 16
+BLOCK_K = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """Of every row, best first: weights (fp32) and ids (int32) of its experts."""
+
+    weights: ExpertWeights
+    experts: ExpertIds
+
+
+def routing_reference(
+    x: RouterRows,
+    *,
+    projection: Projection,
+    per_expert_scale: PerExpert,
+    experts_per_row: int,
+) -> Routed:
+    scores = torch.nn.functional.linear(x, projection)
+    weights, experts, _ = route(scores, per_expert_scale, experts_per_token=experts_per_row)
+    return Routed(weights=weights, experts=experts.int())
+
+
+def routing(
+    x: RouterRows,
+    *,
+    projection: Projection,
+    per_expert_scale: PerExpert,
+    experts_per_row: int,
+    tma: bool | None = None,
+) -> Routed:
+    rows, width = x.shape
+    count = len(projection)
+    block_e = max(16, triton.next_power_of_2(count))
+    operand, tma = weights_operand(projection, [block_e, BLOCK_K], tma=tma)
+    made = Routed(
+        weights=x.new_empty(rows, experts_per_row, dtype=torch.float32),
+        experts=x.new_empty(rows, experts_per_row, dtype=torch.int32),
+    )
+    _routing_kernel[(triton.cdiv(rows, BLOCK_T),)](
+        x,
+        operand,
+        per_expert_scale,
+        made.weights,
+        made.experts,
+        rows,
+        H=width,
+        E=count,
+        K=experts_per_row,
+        BLOCK_T=BLOCK_T,
+        BLOCK_E=block_e,
+        BLOCK_K=BLOCK_K,
+        SLOTS=triton.next_power_of_2(experts_per_row),
+        TMA=tma,
+        num_warps=4,
+        num_stages=4 if tma else 3,
+    )
+    return made
+
+
+@triton.jit
+def _routing_kernel(
+    x,
+    projection,
+    per_expert_scale,
+    weights,
+    experts,
+    rows,
+    H: tl.constexpr,
+    E: tl.constexpr,
+    K: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    SLOTS: tl.constexpr,
+    TMA: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64) * BLOCK_T + tl.arange(0, BLOCK_T)
+    live = row < rows
+    expert = tl.arange(0, BLOCK_E)
+
+    scores = tl.zeros((BLOCK_E, BLOCK_T), tl.float32)
+    for k in tl.range(0, H, BLOCK_K):
+        p = load_weights(projection, 0, k, E, H, BLOCK_E, BLOCK_K, TMA)
+        column = k + tl.arange(0, BLOCK_K)
+        mask = live[:, None] & (column < H)[None, :]
+        r = tl.load(x + row[:, None] * H + column[None, :], mask=mask, other=0.0)
+        scores = tl.dot(p, r.T, scores, input_precision="ieee")
+    # rounded as the plain path's are, or other experts win where two are close
+    scores = scores.to(x.dtype.element_ty).to(tl.float32).T  # [BLOCK_T, BLOCK_E]
+    scores = tl.where((expert < E)[None, :], scores, float("-inf"))
+    p = tl.exp(scores - tl.max(scores, 1)[:, None])
+    p = p / tl.sum(p, 1)[:, None]
+
+    best_p, best = _largest(p, expert, E, K, BLOCK_T, SLOTS)
+    slot = tl.arange(0, SLOTS)
+    best_p = best_p / tl.sum(best_p, 1)[:, None]
+    mask = live[:, None] & (slot < K)[None, :]
+    scale = tl.load(per_expert_scale + best, mask=mask, other=0.0).to(tl.float32)
+    place = row[:, None] * K + slot[None, :]
+    tl.store(weights + place, best_p * scale, mask=mask)
+    tl.store(experts + place, best, mask=mask)
+
+
+@triton.jit
+def _largest(
+    p,  # [BLOCK_T, BLOCK_E]
+    expert,
+    E: tl.constexpr,
+    K: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+    SLOTS: tl.constexpr,
+):
+    """The K largest of every row, descending, and where they stand; zeros in further slots."""
+    # Numbers of at least 0 are ordered as their bits are, and so is NaN. With the place below
+    # them, one maximum finds both, and no two keys are equal.
+    bits = p.to(tl.uint32, bitcast=True).to(tl.int64)
+    keys = (bits << 32) | (E - 1 - expert)[None, :]
+    keys = tl.where((expert < E)[None, :], keys, -1)
+    slot = tl.arange(0, SLOTS)
+    best = tl.zeros((BLOCK_T, SLOTS), tl.int64)
+    for k in tl.static_range(K):
+        largest = tl.max(keys, 1)[:, None]
+        best = tl.where((slot == k)[None, :], largest, best)
+        keys = tl.where(keys == largest, -1, keys)
+    best_p = (best >> 32).to(tl.uint32).to(tl.float32, bitcast=True)
+    place = E - 1 - (best & 0xFFFFFFFF).to(tl.int32)
+    used = (slot < K)[None, :]
+    return tl.where(used, best_p, 0.0), tl.where(used, place, 0)
