@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
-from palimpsest.kernels.fused.lm_head import lm_head
+from palimpsest.kernels.fused.lm_head import WITH_TMA, WITHOUT_TMA, Summary, lm_head
+from palimpsest.kernels.fused.noise import noise
+from palimpsest.kernels.fused.sampling import read_rows
+from palimpsest.kernels.fused.settle import CanvasProgress, CanvasRules, settle
+from palimpsest.kernels.fused.target import has_tma
 
 HIDDEN = 2816
 ROWS = 256
@@ -32,6 +36,9 @@ class Launches:
             "after_attention e4m3": lambda: self.after_attention(quantised=True),
             "after_attention bf16": lambda: self.after_attention(quantised=False),
             "lm_head bf16": self.lm_head,
+            "read_rows bf16": self.read_rows,
+            "noise": self.noise,
+            "settle": self.settle,
         }
 
     def after_attention(self, *, quantised: bool) -> object:
@@ -49,6 +56,49 @@ class Launches:
             inverse_temperature=self._floats(ROWS),
             softcap=SOFTCAP,
         )
+
+    def read_rows(self) -> object:
+        return read_rows(self._summary(), self._floats(ROWS), vocabulary_size=VOCABULARY)
+
+    def noise(self) -> object:
+        return noise(
+            seeds=torch.zeros(1, dtype=torch.int64, device=self.device),
+            canvas_index=self._counts(1),
+            step=self._counts(1),
+            length=ROWS,
+            vocabulary_size=VOCABULARY,
+        )
+
+    def settle(self) -> object:
+        progress = CanvasProgress(
+            tokens=self._counts(1, ROWS),
+            draft=self._counts(1, ROWS),
+            unchanged_steps=self._counts(1),
+            step=self._counts(1),
+        )
+        rules = CanvasRules(
+            entropy_bound=self._floats(1),
+            confidence_threshold=self._floats(1),
+            stability_threshold=self._counts(1),
+            max_steps=self._counts(1),
+        )
+        drawn, argmax, noise = (self._counts(1, ROWS) for _ in range(3))
+        entropy = self._floats(1, ROWS)
+        return settle(progress, rules, entropy=entropy, drawn=drawn, argmax=argmax, noise=noise)
+
+    def _summary(self) -> Summary:
+        tile = (WITH_TMA if has_tma() else WITHOUT_TMA).tokens
+        tiles = VOCABULARY // tile
+        return Summary(
+            weights=self._numbers(ROWS, VOCABULARY).abs(),
+            maxima=self._floats(ROWS, tiles),
+            sums=1 + self._floats(ROWS, tiles),
+            moments=-self._floats(ROWS, tiles),
+            argmax=self._counts(ROWS, tiles),
+        )
+
+    def _counts(self, *shape: int) -> Tensor:
+        return torch.ones(shape, dtype=torch.int32, device=self.device)
 
     def _floats(self, *shape: int) -> Tensor:
         return torch.rand(shape, device=self.device)
