@@ -13,8 +13,9 @@ from torch import Tensor
 from palimpsest.kernels.fused.after_attention import MlpNorms, after_attention
 from palimpsest.kernels.fused.lm_head import WITH_TMA, WITHOUT_TMA, Summary, lm_head
 from palimpsest.kernels.fused.noise import noise
-from palimpsest.kernels.fused.sampling import read_rows
+from palimpsest.kernels.fused.sampling import Reading, read_rows
 from palimpsest.kernels.fused.settle import CanvasProgress, CanvasRules, settle
+from palimpsest.kernels.fused.soft_embedding import soft_embedding
 from palimpsest.kernels.fused.target import has_tma
 
 HIDDEN = 2816
@@ -39,6 +40,7 @@ class Launches:
             "read_rows bf16": self.read_rows,
             "noise": self.noise,
             "settle": self.settle,
+            "soft_embedding bf16": self.soft_embedding,
         }
 
     def after_attention(self, *, quantised: bool) -> object:
@@ -85,6 +87,18 @@ class Launches:
         drawn, argmax, noise = (self._counts(1, ROWS) for _ in range(3))
         entropy = self._floats(1, ROWS)
         return settle(progress, rules, entropy=entropy, drawn=drawn, argmax=argmax, noise=noise)
+
+    def soft_embedding(self) -> object:
+        reading = Reading(
+            argmax=self._counts(ROWS),
+            drawn=self._counts(ROWS),
+            confidence=self._floats(ROWS),
+            entropy=self._floats(ROWS),
+            maximum=1 + self._floats(ROWS),
+            total=1 + self._floats(ROWS),
+        )
+        embedding = self._numbers(VOCABULARY, HIDDEN)
+        return soft_embedding(self._summary(), reading, embedding=embedding, scale=53.0)
 
     def _summary(self) -> Summary:
         tile = (WITH_TMA if has_tma() else WITHOUT_TMA).tokens
