@@ -24,6 +24,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from palimpsest.kernels.fused.ptx import exp2, reciprocal, rounded
+from palimpsest.kernels.fused.rounding import INTERPRETED
 from palimpsest.kernels.fused.target import has_tma
 from palimpsest.kernels.shapes import PerRow
 
@@ -143,6 +145,7 @@ def lm_head(
         BLOCK_H=tiling.depth,
         STAGES=tiling.stages,
         TMA=tma,
+        EMULATED=INTERPRETED,
         num_warps=tiling.warps,
     )
     return made
@@ -168,7 +171,10 @@ def _lm_head_kernel(
     BLOCK_H: tl.constexpr,
     STAGES: tl.constexpr,
     TMA: tl.constexpr,
+    EMULATED: tl.constexpr,
 ):
+    LOG2_E: tl.constexpr = 1.4426950408889634
+    inputs: tl.constexpr = hidden.dtype if TMA else hidden.dtype.element_ty
     first_row = tl.program_id(0) * BLOCK_L
     tile = tl.program_id(1)
     raw = _product(
@@ -177,23 +183,25 @@ def _lm_head_kernel(
     row = first_row + tl.arange(0, BLOCK_L)
     alive = row < L
     token = tile * TILE + tl.arange(0, TILE)
-    if TMA:
-        raw = raw.to(hidden.dtype).to(tl.float32)
-    else:
-        raw = raw.to(hidden.dtype.element_ty).to(tl.float32)
+    raw = rounded(raw, inputs)
     if V % TILE != 0:
         raw = tl.where(token[None, :] < V, raw, -float("inf"))
     top = tl.max(raw, 1)
     # a row that is no number still names a token
     first = tl.min(tl.where(raw == top[:, None], token[None, :], V - 1), 1)
     cooling = tl.load(inverse_temperature + row, mask=alive, other=0.0)
-    m = _soften(top, softcap) * cooling
-    below = _soften(raw, softcap) * cooling[:, None] - m[:, None]
-    w = tl.exp(below)
+
+    # tanh(x) = 1 - 2 / (1 + e^2x), so that z - m is a difference of such fractions
+    rate = 2.0 * LOG2_E / softcap
+    least = reciprocal(1.0 + exp2(top * rate, EMULATED), EMULATED)
+    fraction = reciprocal(1.0 + exp2(raw * rate, EMULATED), EMULATED)
+    below = (least[:, None] - fraction) * (2.0 * LOG2_E * softcap * cooling)[:, None]
+    w = exp2(below, EMULATED)
     if V % TILE != 0:
         w = tl.where(token[None, :] < V, w, 0.0)
+    m = softcap * (1.0 - 2.0 * least) * cooling
     s = tl.sum(w, 1)
-    u = tl.sum(w * below, 1)
+    u = tl.sum(w * below, 1) / LOG2_E
     place = row.to(tl.int64) * TILES + tile
     tl.store(maxima + place, m, mask=alive)
     tl.store(sums + place, s, mask=alive)
@@ -239,9 +247,3 @@ def _product(
             b = tl.load(embedding + from_token + (k + column)[None, :], mask=inside, other=0.0)
         product = tl.dot(a, b.T, product, input_precision="ieee")
     return product
-
-
-@triton.jit
-def _soften(raw, softcap):
-    # tanh(x) = 2 sigmoid(2 x) - 1
-    return 2.0 * softcap * tl.sigmoid(raw * (2.0 / softcap)) - softcap
