@@ -78,7 +78,7 @@ class Tiling:
     warps: int
 
 
-WITH_TMA = Tiling(128, 256, 64, 3, 8)
+WITH_TMA = Tiling(128, 256, 64, 4, 8)
 WITHOUT_TMA = Tiling(128, 128, 64, 4, 8)
 """As much as shared memory holds: 227 KB on sm_90, 99 KB on sm_89."""
 

@@ -1,4 +1,4 @@
-"""What the card that kernels are compiled for can do."""
+"""What the GPU that kernels are compiled for has."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from palimpsest.kernels.fused.rounding import INTERPRETED
 
 
 def has_tma() -> bool:
-    """Whether a copy engine loads tiles by descriptor; elsewhere descriptors become slow code."""
+    """Whether there is a copy engine that reads tiles by descriptors: from Hopper on."""
     return INTERPRETED or triton.runtime.driver.active.get_current_target().arch >= 90

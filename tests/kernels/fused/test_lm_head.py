@@ -38,8 +38,8 @@ def test_rows_are_summarised_as_defined(
     torch.testing.assert_close(made.sums, wanted.sums, rtol=4e-5, atol=0.0)
     torch.testing.assert_close(made.moments, wanted.moments, rtol=1e-4, atol=4e-5)
     # another last bit in fp16, whose smallest number is 2^-24
-    close = {"rtol": 1e-3, "atol": 2.0**-24} if dtype == torch.float16 else {"rtol": 4e-5}
-    torch.testing.assert_close(made.weights, wanted.weights, **{"atol": 1e-30, **close})
+    rtol, atol = (1e-3, 2.0**-24) if dtype == torch.float16 else (4e-5, 1e-30)
+    torch.testing.assert_close(made.weights, wanted.weights, rtol=rtol, atol=atol)
     assert torch.equal(made.argmax, wanted.argmax)
 
 
