@@ -19,7 +19,7 @@ from palimpsest.engine.gpu.weights import LayerWeights, MlpWeights, NetworkWeigh
 from palimpsest.engine.model import frequencies_of
 from palimpsest.engine.shapes import Hidden, SoftEmbedding
 from palimpsest.kernels.fused.after_attention import after_attention
-from palimpsest.kernels.fused.after_experts import after_experts
+from palimpsest.kernels.fused.after_experts import MlpOutputs, after_experts
 from palimpsest.kernels.fused.attention import attention
 from palimpsest.kernels.fused.enter import enter
 from palimpsest.kernels.fused.expert_rows import expert_rows
@@ -59,8 +59,8 @@ class FusedNetwork:
             quantised=self.quantised,
         )
         rotations = self._rotations(layout, stream.dtype)
-        for layer, following in zip(weights.layers, (*weights.layers[1:], None), strict=True):
-            stream, entered = self._layer(layer, following, stream, entered, layout, rotations)
+        for layer in weights.layers:
+            stream, entered = self._layer(layer, stream, entered, layout, rotations)
         return entered.values[layout.rows_of_canvases]
 
     @property
@@ -72,7 +72,6 @@ class FusedNetwork:
     def _layer(
         self,
         layer: LayerWeights,
-        following: LayerWeights | None,
         stream: Hidden,
         entered: Rounded,
         layout: PassLayout,
@@ -98,17 +97,18 @@ class FusedNetwork:
             experts_per_row=self.config.experts_per_token,
             dtype=stream.dtype,
         )
-        return after_experts(
+        ended = after_experts(
             made.stream,
-            dense=_mlp(layer.dense, made.dense, stream.dtype),
-            outputs=mixed,
-            weights=routed.weights,
-            norms=layer.after_norms,
-            scalars=layer.scalars,
+            MlpOutputs(
+                dense=_mlp(layer.dense, made.dense, stream.dtype),
+                experts=mixed,
+                weights=routed.weights,
+            ),
+            layer.end,
             on_canvas=layout.canvas_rows >= 0,
-            following=self.weights.final_norm if following is None else following.input_norm,
-            quantised=self.quantised and following is not None,
+            quantised=self.quantised and layer is not self.weights.layers[-1],
         )
+        return ended.stream, ended.following
 
     def _attend(
         self,
@@ -133,7 +133,9 @@ class FusedNetwork:
         return linear(seen, layer.output, dtype=dtype)
 
     def _signal(self, soft_embedding: SoftEmbedding) -> Tensor:
-        """What is added to the embeddings of canvas rows; nothing for zeros."""
+        """What is added to the embeddings of canvas rows; zeros for zeros."""
+        if len(soft_embedding) == 0:
+            return soft_embedding
         norm = self.weights.self_conditioning_norm
         normed = rms_norm(soft_embedding, norm, epsilon=self.config.epsilon)
         return _mlp(self.weights.self_conditioning, Rounded(normed, None), normed.dtype)

@@ -16,12 +16,15 @@ from palimpsest.engine.config import LayerConfig
 from palimpsest.engine.layers import Layer, Mlp
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.kernels.fused.after_attention import MlpNorms
+from palimpsest.kernels.fused.after_experts import LayerEnd
+from palimpsest.kernels.fused.experts import ExpertMatrices
+from palimpsest.kernels.fused.heads import HeadNorms
 from palimpsest.kernels.fused.rounding import Rounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MlpWeights:
-    """Of one MLP, or of all experts of a layer with an axis for them in front."""
+    """Of one MLP."""
 
     gate_up: Rounded
     """[2 I, H], the rows of the gate first."""
@@ -44,30 +47,29 @@ class LayerWeights:
     input_norm: Tensor
     qkv: Rounded
     """[(N + G) · D, H] or, where values have a projection, [(N + 2 G) · D, H]."""
-    q_norm: Tensor
-    k_norm: Tensor
+    head_norms: HeadNorms
     output: Rounded
     mlp_norms: MlpNorms
     dense: MlpWeights
     router: Tensor
     per_expert_scale: Tensor
-    experts: MlpWeights
-    after_dense: Tensor
-    after_experts: Tensor
-    after_both: Tensor
-    canvas_scalar: Tensor
-    causal_scalar: Tensor
+    experts: ExpertMatrices
+    end: LayerEnd
 
     @classmethod
-    def of(cls, layer: Layer, *, quantised: bool) -> LayerWeights:
+    def of(cls, layer: Layer, following: Tensor, *, quantised: bool) -> LayerWeights:
+        """`following` is the norm of what reads the layer's output."""
         attention = layer.self_attn
         values = [] if attention.v_proj is None else [attention.v_proj]
         return cls(
             config=layer.config,
             input_norm=layer.input_layernorm.weight,
             qkv=_rounded(quantised, attention.q_proj, attention.k_proj, *values),
-            q_norm=attention.q_norm.weight,
-            k_norm=attention.k_norm.weight,
+            head_norms=HeadNorms(
+                query=attention.q_norm.weight,
+                key=attention.k_norm.weight,
+                epsilon=attention.epsilon,
+            ),
             output=_rounded(quantised, attention.o_proj),
             mlp_norms=MlpNorms(
                 after_attention=layer.post_attention_layernorm.weight,
@@ -79,15 +81,19 @@ class LayerWeights:
             dense=MlpWeights.of(layer.mlp, quantised=quantised),
             router=layer.router.proj.weight,
             per_expert_scale=layer.router.per_expert_scale,
-            experts=MlpWeights(
+            experts=ExpertMatrices(
                 gate_up=Rounded.of(layer.experts.gate_up_proj.detach(), quantised=quantised),
                 down=Rounded.of(layer.experts.down_proj.detach(), quantised=quantised),
             ),
-            after_dense=layer.post_feedforward_layernorm_1.weight,
-            after_experts=layer.post_feedforward_layernorm_2.weight,
-            after_both=layer.post_feedforward_layernorm.weight,
-            canvas_scalar=layer.layer_scalar,
-            causal_scalar=layer.encoder_layer_scalar,
+            end=LayerEnd(
+                dense=layer.post_feedforward_layernorm_1.weight,
+                experts=layer.post_feedforward_layernorm_2.weight,
+                after_mlps=layer.post_feedforward_layernorm.weight,
+                following=following,
+                canvas_scalar=layer.layer_scalar,
+                other_scalar=layer.encoder_layer_scalar,
+                epsilon=layer.input_layernorm.epsilon,
+            ),
         )
 
 
@@ -99,24 +105,23 @@ class NetworkWeights:
     self_conditioning: MlpWeights
     self_conditioning_norm: Tensor
     layers: tuple[LayerWeights, ...]
-    final_norm: Tensor
 
     @classmethod
     def of(cls, network: DiffusionGemma, *, quantised: bool) -> NetworkWeights:
         """Layer by layer, so that of one layer alone both forms are in memory; the network's own
         layers are gone afterwards.
         """
+        plain = [layer for layer in network.layers if isinstance(layer, Layer)]
+        following = [*(layer.input_layernorm.weight for layer in plain[1:]), network.norm.weight]
         layers = []
-        for index, layer in enumerate(network.layers):
-            assert isinstance(layer, Layer)
-            layers.append(LayerWeights.of(layer, quantised=quantised))
-            network.layers[index] = nn.Identity()
+        for index, norm in enumerate(following):
+            layers.append(LayerWeights.of(plain[index], norm, quantised=quantised))
+            plain[index] = network.layers[index] = nn.Identity()
         return cls(
             embedding=network.embed_tokens.weight.detach(),
             self_conditioning=MlpWeights.of(network.self_conditioning, quantised=False),
             self_conditioning_norm=network.self_conditioning.pre_norm.weight,
             layers=tuple(layers),
-            final_norm=network.norm.weight,
         )
 
 

@@ -1,12 +1,9 @@
-"""Import this before any kernel: it makes kernels run in Triton's interpreter."""
+"""Import this before any kernel: type checking and Triton's interpreter get along."""
 
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
-
-os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined
 
 import triton
 
