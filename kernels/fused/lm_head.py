@@ -4,10 +4,11 @@ raw = hidden @ embedding^T, rounded to the dtype of the operands as nn.Linear ro
 logits are common in bf16, and the first of them is the argmax); z = tanh(raw / c) · c / T in fp32
 (transformers, DiffusionGemma). The vocabulary goes in tiles, and of each (row, tile) are kept
 
-    m = max z    s = Σ e^(z-m)    u = Σ e^(z-m) (z-m)    the first token where z is m
+    m = max z    s = Σ e^(z-m)    u = Σ e^(z-m) (z-m)    the first token with the largest raw
 
-and the weights e^(z-m), once, in the dtype of the operands. Entropies follow from sums of u without
-cancellation, as none of its terms is positive; Σ e^(z-m) z would have to be corrected by m.
+(tanh keeps the order) and the weights e^(z-m), once, in the dtype of the operands. Entropies follow
+from sums of u without cancellation, as none of its terms is positive; Σ e^(z-m) z would have to be
+corrected by m.
 
 With t tiles: reads V · H + L · H elements, writes L · V of them and 16 · L · t bytes; 2 · L · V · H
 FLOPs. Operands are contiguous; with a copy engine, their rows begin at multiples of 16 bytes.
@@ -103,7 +104,7 @@ def lm_head_reference(
         maxima=maxima,
         sums=weights.sum(dim=-1),
         moments=torch.where(weights > 0, weights * below, 0.0).sum(dim=-1),
-        argmax=(argmax + tile * torch.arange(z.shape[1])).int(),
+        argmax=(argmax + tile * torch.arange(z.shape[1], device=z.device)).int(),
     )
 
 

@@ -52,14 +52,14 @@ def plan_tiles_reference(
     below = summary.maxima - reading.maximum[:, None]
     factors = below.exp() / reading.total[:, None]
     needed = factors * summary.sums >= _bound(summary, skip_below)
-    tile = torch.arange(summary.maxima.shape[1])
-    # a column per split
-    mine = (tile // GROUP % splits)[:, None] == torch.arange(splits)
+    tile = torch.arange(summary.maxima.shape[1], device=needed.device)
+    split = torch.arange(splits, device=needed.device)
+    mine = (tile // GROUP % splits) == split[:, None]
     visited = torch.stack([part.any(dim=0) for part in needed.split(rows)])
-    visited = visited[:, None, :] & mine.T
+    visited = visited[:, None, :] & mine
     return TilePlan(
         factors=torch.where(needed, factors, 0.0).T.contiguous(),
-        # tiles that are visited come first, each group in its order
+        # those that are visited come first
         visits=visited.logical_not().to(torch.int8).argsort(dim=-1, stable=True).int(),
         counts=visited.sum(dim=-1).int(),
     )
