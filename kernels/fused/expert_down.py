@@ -35,14 +35,16 @@ OfSlots = Float[Tensor, "TK H"]
 
 
 def expert_down_reference(
-    a: Grouped, weights: Rounded, *, experts: ExpertIds, dtype: torch.dtype
+    a: Grouped, weights: Rounded, *, ids: ExpertIds, dtype: torch.dtype
 ) -> OfSlots:
     """Of every slot, from ids [T, K]."""
     quantised = weights.scales is not None
     rows = a.exact() if quantised else a.values
     every = weights.exact() if quantised else weights.values
-    ids = experts.flatten().tolist()
-    made = [torch.nn.functional.linear(row, every[e]) for row, e in zip(rows, ids, strict=True)]
+    of_slots = ids.flatten().tolist()
+    made = [
+        torch.nn.functional.linear(row, every[e]) for row, e in zip(rows, of_slots, strict=True)
+    ]
     return torch.stack(made).to(dtype)
 
 

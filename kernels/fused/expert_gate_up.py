@@ -30,15 +30,15 @@ from palimpsest.kernels.fused.weights import load_weights, weights_operand
 from palimpsest.kernels.shapes import ExpertIds
 
 
-def expert_gate_up_reference(x: Rounded, weights: Rounded, *, experts: ExpertIds) -> Grouped:
+def expert_gate_up_reference(x: Rounded, weights: Rounded, *, ids: ExpertIds) -> Grouped:
     """Of every slot, from ids [T, K]."""
     quantised = weights.scales is not None
     rows = x.exact() if quantised else x.values
     every = weights.exact() if quantised else weights.values
     made = [
         torch.nn.functional.linear(row, every[e])
-        for row, ids in zip(rows, experts.tolist(), strict=True)
-        for e in ids
+        for row, of_row in zip(rows, ids.tolist(), strict=True)
+        for e in of_row
     ]
     gate, up = torch.stack(made).chunk(2, dim=-1)
     gated = torch.nn.functional.gelu(gate, approximate="tanh") * up

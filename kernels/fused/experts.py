@@ -29,8 +29,8 @@ def experts_reference(
     x: Rounded, weights: ExpertMatrices, *, ids: ExpertIds, dtype: torch.dtype
 ) -> OfSlots:
     """Of every slot, from ids [T, K]."""
-    gated = expert_gate_up_reference(x, weights.gate_up, experts=ids)
-    return expert_down_reference(gated, weights.down, experts=ids, dtype=dtype)
+    gated = expert_gate_up_reference(x, weights.gate_up, ids=ids)
+    return expert_down_reference(gated, weights.down, ids=ids, dtype=dtype)
 
 
 def experts(

@@ -1,7 +1,7 @@
 """Which K of E experts each row goes to, and with what weight; one program per block of rows.
 
-scores = P x, rounded to the dtype of x as a linear layer's are; p = softmax(scores) in fp32; the K
-largest (of equals the first), renormalised to sum 1, times the expert's own scale
+scores = P x, rounded to the dtype of x as a linear layer's are; of the K largest (of equals the
+first) the softmax in fp32, which is that of all renormalised to sum 1; times the expert's own scale
 (kernels/routing.py). The experts stand on the M side of the product, so that few rows suffice for
 the tensor cores.
 
@@ -27,7 +27,7 @@ from palimpsest.kernels.shapes import ExpertIds, ExpertWeights
 RouterRows = Float[Tensor, "T H"]
 Projection = Float[Tensor, "E H"]
 
-BLOCK_T = 16
+BLOCK_T = 32
 BLOCK_K = 128
 
 
@@ -82,7 +82,7 @@ def routing(
         BLOCK_K=BLOCK_K,
         SLOTS=triton.next_power_of_2(experts_per_row),
         TMA=tma,
-        num_warps=4,
+        num_warps=8,
         num_stages=4 if tma else 3,
     )
     return made
@@ -117,43 +117,51 @@ def _routing_kernel(
         r = tl.load(x + row[:, None] * H + column[None, :], mask=mask, other=0.0)
         scores = tl.dot(p, r.T, scores, input_precision="ieee")
     # rounded as the plain path's are, or other experts win where two are close
-    scores = scores.to(x.dtype.element_ty).to(tl.float32).T  # [BLOCK_T, BLOCK_E]
-    scores = tl.where((expert < E)[None, :], scores, float("-inf"))
-    p = tl.exp(scores - tl.max(scores, 1)[:, None])
-    p = p / tl.sum(p, 1)[:, None]
-
-    best_p, best = _largest(p, expert, E, K, BLOCK_T, SLOTS)
+    scores = scores.to(x.dtype.element_ty).T  # [BLOCK_T, BLOCK_E]
+    best_scores, best = _largest(scores, expert, E, K, BLOCK_T, SLOTS)
     slot = tl.arange(0, SLOTS)
-    best_p = best_p / tl.sum(best_p, 1)[:, None]
+    # what softmax divides by cancels
+    p = tl.exp(best_scores - tl.max(best_scores, 1)[:, None])
+    p = p / tl.sum(p, 1)[:, None]
     mask = live[:, None] & (slot < K)[None, :]
     scale = tl.load(per_expert_scale + best, mask=mask, other=0.0).to(tl.float32)
     place = row[:, None] * K + slot[None, :]
-    tl.store(weights + place, best_p * scale, mask=mask)
+    tl.store(weights + place, p * scale, mask=mask)
     tl.store(experts + place, best, mask=mask)
 
 
 @triton.jit
 def _largest(
-    p,  # [BLOCK_T, BLOCK_E]
+    scores,  # [BLOCK_T, BLOCK_E]
     expert,
     E: tl.constexpr,
     K: tl.constexpr,
     BLOCK_T: tl.constexpr,
     SLOTS: tl.constexpr,
 ):
-    """The K largest of every row, descending, and where they stand; zeros in further slots."""
-    # Numbers of at least 0 are ordered as their bits are, and so is NaN. With the place below
-    # them, one maximum finds both, and no two keys are equal.
-    bits = p.to(tl.uint32, bitcast=True).to(tl.int64)
-    keys = (bits << 32) | (E - 1 - expert)[None, :]
-    keys = tl.where((expert < E)[None, :], keys, -1)
+    """The K largest of every row, descending, and where they stand; -inf and 0 in further slots."""
+    BITS: tl.constexpr = scores.dtype.primitive_bitwidth
+    INTEGER: tl.constexpr = tl.int16 if BITS == 16 else tl.int32
+    KEY: tl.constexpr = tl.int32 if BITS == 16 else tl.int64
+    NONE: tl.constexpr = -(2 ** (2 * BITS - 1))
+    # Above, the score as an integer of the same order, which NaN has too; below, at least 1 and
+    # more for who comes first. So one maximum finds both, and no two keys of a row are equal.
+    keys = (_ordered(scores.to(INTEGER, bitcast=True)).to(KEY) << BITS) | (E - expert)[None, :]
+    keys = tl.where((expert < E)[None, :], keys, NONE)
     slot = tl.arange(0, SLOTS)
-    best = tl.zeros((BLOCK_T, SLOTS), tl.int64)
+    best = tl.full((BLOCK_T, SLOTS), NONE, KEY)
     for k in tl.static_range(K):
         largest = tl.max(keys, 1)[:, None]
         best = tl.where((slot == k)[None, :], largest, best)
-        keys = tl.where(keys == largest, -1, keys)
-    best_p = (best >> 32).to(tl.uint32).to(tl.float32, bitcast=True)
-    place = E - 1 - (best & 0xFFFFFFFF).to(tl.int32)
+        keys = tl.where(keys == largest, NONE, keys)
     used = (slot < K)[None, :]
-    return tl.where(used, best_p, 0.0), tl.where(used, place, 0)
+    best_scores = _ordered((best >> BITS).to(INTEGER)).to(scores.dtype, bitcast=True)
+    place = E - (best & (2**BITS - 1)).to(tl.int32)
+    return tl.where(used, best_scores.to(tl.float32), float("-inf")), tl.where(used, place, 0)
+
+
+@triton.jit
+def _ordered(bits):
+    """Integers in the order of the floats that have these bits; its own inverse."""
+    BITS: tl.constexpr = bits.dtype.primitive_bitwidth
+    return bits ^ ((bits >> (BITS - 1)) & (2 ** (BITS - 1) - 1))

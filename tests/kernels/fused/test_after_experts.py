@@ -53,12 +53,13 @@ def test_rows_are_as_defined(width: int, chosen: int, dtype: torch.dtype, quanti
     wanted = after_experts_reference(stream, mlps, end, on_canvas=on_canvas, quantised=quantised)
     # in fp16 each of the sum, three norms, two additions and the scalar may round to the other
     # side, and a norm's weight of up to 3 multiplies what was before it: 8 steps of 2^-11
-    half = {"rtol": 4e-3, "atol": 4e-3}
-    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else half
-    torch.testing.assert_close(made.stream, wanted.stream, **close)
+    close = 1e-5 if dtype == torch.float32 else 4e-3
+    torch.testing.assert_close(made.stream, wanted.stream, rtol=close, atol=close)
     # another last bit before rounding to e4m3 may end a step, an eighth, away
-    step = {"rtol": 0.126, "atol": 1e-2} if quantised else close
-    torch.testing.assert_close(made.following.exact(), wanted.following.exact(), **step)
+    rtol, atol = (0.126, 1e-2) if quantised else (close, close)
+    torch.testing.assert_close(
+        made.following.exact(), wanted.following.exact(), rtol=rtol, atol=atol
+    )
 
 
 def test_a_row_is_the_same_in_any_company() -> None:

@@ -22,14 +22,15 @@ STORED = [torch.float32, torch.float16, E4M3]
 INNER_WIDTHS = [(96, 48), (130, 96), (2816, 96)]
 """Of rows and of experts: less than a tile, more than one, and sums as long as the model's."""
 OUTPUT_WIDTHS = [(96, 48), (130, 96), (130, 704)]
-CLOSE = {
+TOLERANCES = {
     # sums of up to 2816 products of order one over the square root of their number
-    torch.float32: {"rtol": 1e-5, "atol": 1e-5},
+    torch.float32: (1e-5, 1e-5),
     # gate, up, gelu and their product may each be rounded to the other side: 4 steps of 2^-11
-    torch.float16: {"rtol": 2e-3, "atol": 2e-3},
+    torch.float16: (2e-3, 2e-3),
     # another last bit before rounding to e4m3 may end a step, an eighth, away
-    E4M3: {"rtol": 0.126, "atol": 1e-3},
+    E4M3: (0.126, 1e-3),
 }
+"""Relative and absolute, by what is stored."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ def make(
     return Case(random(rows, width), both, ids)
 
 
+def assert_close(made: Tensor, wanted: Tensor, stored: torch.dtype) -> None:
+    rtol, atol = TOLERANCES[stored]
+    torch.testing.assert_close(made, wanted, rtol=rtol, atol=atol)
+
+
 def equal(one: Grouped, other: Grouped) -> bool:
     return torch.equal(one.exact(), other.exact())
 
@@ -112,8 +118,8 @@ def equal(one: Grouped, other: Grouped) -> bool:
 def test_inner_rows_are_as_defined(width: int, inner: int, stored: torch.dtype, tma: bool) -> None:
     case = make(5, stored, width, inner, count=3)
     made = case.gate_up(tma=tma)
-    wanted = expert_gate_up_reference(case.x, case.weights.gate_up, experts=case.ids)
-    torch.testing.assert_close(made.exact(), wanted.exact(), **CLOSE[stored])
+    wanted = expert_gate_up_reference(case.x, case.weights.gate_up, ids=case.ids)
+    assert_close(made.exact(), wanted.exact(), stored)
     if made.scales is not None:
         assert wanted.scales is not None
         torch.testing.assert_close(made.scales, wanted.scales, rtol=1e-5, atol=0)
@@ -129,9 +135,9 @@ def test_outputs_are_as_defined(width: int, inner: int, stored: torch.dtype, tma
     grouped = Grouped.of(a if stored == E4M3 else a.to(stored), quantised=stored == E4M3)
     dtype = torch.float32 if stored == E4M3 else stored
     made = case.down(grouped, dtype=dtype, tma=tma)
-    wanted = expert_down_reference(grouped, case.weights.down, experts=case.ids, dtype=dtype)
+    wanted = expert_down_reference(grouped, case.weights.down, ids=case.ids, dtype=dtype)
     # products of e4m3 numbers are exact in fp32, so only the order of sums differs
-    torch.testing.assert_close(made, wanted, **CLOSE[dtype])
+    assert_close(made, wanted, dtype)
 
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.float16])
@@ -148,11 +154,9 @@ def test_weighted_and_summed_it_is_the_plain_mixture(stored: torch.dtype) -> Non
         gate_up=case.weights.gate_up.values,
         down=case.weights.down.values,
     )
-    # two outputs and their sum, each rounded
-    close = (
-        {"rtol": 1e-5, "atol": 1e-5} if stored == torch.float32 else {"rtol": 4e-3, "atol": 4e-3}
-    )
-    torch.testing.assert_close(mixed, wanted, **close)
+    # two outputs and their sum, each rounded, and what the inner numbers' roundings make of them
+    tolerance = 1e-5 if stored == torch.float32 else 4e-3
+    torch.testing.assert_close(mixed, wanted, rtol=tolerance, atol=tolerance)
 
 
 def test_in_e4m3_both_products_together_are_as_defined() -> None:
@@ -201,7 +205,7 @@ def test_experts_without_rows_and_rows_that_are_not_alive_take_no_part() -> None
 def test_the_gate_neither_overflows_nor_cancels() -> None:
     case = make(4, torch.float32)
     loud = replace(case, x=Rounded(case.x.values * 1e3, None))
-    wanted = expert_gate_up_reference(loud.x, loud.weights.gate_up, experts=loud.ids)
+    wanted = expert_gate_up_reference(loud.x, loud.weights.gate_up, ids=loud.ids)
     # products of two numbers of up to a few thousand
     torch.testing.assert_close(loud.gate_up().values, wanted.values, rtol=1e-5, atol=10)
 
