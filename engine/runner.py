@@ -21,7 +21,7 @@ from palimpsest.engine.logit_controls import controlled
 from palimpsest.engine.noise import Noise
 from palimpsest.engine.scheduler import Turn
 from palimpsest.engine.scoring import label_scores
-from palimpsest.engine.segments import run_segments
+from palimpsest.engine.segments import Segment, run_segments
 from palimpsest.engine.sequence import Sequence
 from palimpsest.engine.shapes import Hidden
 from palimpsest.engine.threads import Threads
@@ -57,21 +57,26 @@ class PlainRunner:
 
     def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
         hidden = self._hidden(turns, sequences)
-        return self._denoise([sequences[t.job.request_id] for t in turns if t.denoise], hidden)
+        return self.denoise([sequences[t.job.request_id] for t in turns if t.denoise], hidden)
 
     def _hidden(self, turns: Ordered[Turn], sequences: Sequences) -> list[Tensor]:
         """Final hidden states [C, H] of each canvas; C differs."""
-        segments = []
-        for turn in turns:
-            sequence, cache = sequences[turn.job.request_id], self.cache.of(turn.job.table)
-            segments += sequence.segments(turn, cache, self.model.device)
+        segments = self.segments(turns, sequences)
         if self.threads is not None:
             rows = sum(len(segment.token_ids) for segment in segments)
             torch.set_num_threads(self.threads.of(rows))
         hidden = run_segments(self.model.network, segments, expert_row_multiple=EXPERT_ROW_MULTIPLE)
         return [h for h, segment in zip(hidden, segments, strict=True) if not segment.causal]
 
-    def _denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
+    def segments(self, turns: Ordered[Turn], sequences: Sequences) -> list[Segment]:
+        """What the turns need in the pass, in order."""
+        segments = []
+        for turn in turns:
+            sequence, cache = sequences[turn.job.request_id], self.cache.of(turn.job.table)
+            segments += sequence.segments(turn, cache, self.model.device)
+        return segments
+
+    def denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
         """A step of each canvas, those of one length together."""
         figures: dict[int, StepFigures] = {}
         lengths = [sequence.limits.canvas_length for sequence in stepping]

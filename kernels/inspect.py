@@ -1,6 +1,6 @@
 """`python -m palimpsest.kernels.inspect`: what the compiler makes of every kernel, without a GPU.
 
-Compiles each launch of `fused/launches.py` for the given compute capabilities and reads registers,
+Compiles each case (cases/) for the given compute capabilities and reads registers,
 spilled bytes, shared memory and instructions off the machine code. Prints a table, or JSON with
 --json. Needs triton, which brings the assembler and disassembler.
 """
@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-from palimpsest.kernels.fused.launches import Launches
+from palimpsest.kernels.cases import RELEASED, Case, Make, all_cases
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 CAPABILITIES = (90, 89)
@@ -39,7 +39,7 @@ loads, and the reads and writes of spilled registers.
 class MachineCode:
     """One compiled kernel."""
 
-    launch: str
+    case: str
     kernel: str
     capability: int
     registers: int
@@ -60,18 +60,15 @@ class Compiled(Protocol):
     metadata: Any
 
 
-def inspect(launches: Launches, capability: int, *, only: str = "") -> Iterator[MachineCode]:
-    """Compiles every launch with `only` in its name; what Triton or the assembler refuses is
-    raised.
-    """
-    for name, launch in launches.all().items():
-        if only in name:
-            for kernel, compiled in _compiled(launch, capability):
-                yield _read(name, kernel, compiled, capability)
+def inspect(cases: Iterable[Case], capability: int) -> Iterator[MachineCode]:
+    """Compiles every case; what Triton or the assembler refuses is raised."""
+    for case in cases:
+        for kernel, compiled in _compiled(case, capability):
+            yield _read(case.name, kernel, compiled, capability)
 
 
-def _compiled(launch: Callable[[], object], capability: int) -> list[tuple[str, Compiled]]:
-    """The kernels that a call launches, compiled instead of launched."""
+def _compiled(case: Case, capability: int) -> list[tuple[str, Compiled]]:
+    """The kernels that a case launches, compiled instead of launched."""
     made: list[tuple[str, Compiled]] = []
     run = JITFunction.run
 
@@ -79,7 +76,9 @@ def _compiled(launch: Callable[[], object], capability: int) -> list[tuple[str, 
         made.append((kernel.fn.__name__, run(kernel, *args, **{**kwargs, "warmup": True})))
 
     with _target(capability), patch.object(JITFunction, "run", compile_only):
-        launch()
+        given = case.inputs(Make(torch.device("meta"), torch.bfloat16))
+        made.clear()  # inputs may be made by kernels of other cases
+        case.run(given)
     return made
 
 
@@ -105,7 +104,7 @@ def _target(capability: int) -> Iterator[None]:
         triton.runtime.driver._active = before
 
 
-def _read(launch: str, kernel: str, compiled: Compiled, capability: int) -> MachineCode:
+def _read(case: str, kernel: str, compiled: Compiled, capability: int) -> MachineCode:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
@@ -114,7 +113,7 @@ def _read(launch: str, kernel: str, compiled: Compiled, capability: int) -> Mach
     registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", usage)[0]
     opcodes = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)", code)
     return MachineCode(
-        launch=launch,
+        case=case,
         kernel=kernel,
         capability=capability,
         registers=int(registers),
@@ -132,25 +131,21 @@ def _run(tool: str, *arguments: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("only", nargs="?", default="", help="only launches with this in their name")
+    parser.add_argument("only", nargs="?", default="", help="only cases with this in their name")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     arguments = parser.parse_args()
-    launches = Launches(torch.device("meta"))
-    codes = [
-        code
-        for capability in CAPABILITIES
-        for code in inspect(launches, capability, only=arguments.only)
-    ]
+    cases = [case for case in all_cases(RELEASED, itemsize=2) if arguments.only in case.name]
+    codes = [code for capability in CAPABILITIES for code in inspect(cases, capability)]
     if arguments.json:
         print(json.dumps([asdict(code) for code in codes]))
         return
-    print(f"{'launch':28} {'kernel':32} sm registers  spilled   shared  warps  instructions")
+    print(f"{'case':34} {'kernel':24} sm registers  spilled   shared  warps  instructions")
     for code in codes:
         notable = "  ".join(
             f"{n} {code.instructions[n]}" for n in NOTABLE if n in code.instructions
         )
         numbers = f"{code.registers:9} {code.spilled_bytes:8} {code.shared_bytes:8} {code.warps:6}"
-        print(f"{code.launch:28} {code.kernel:32} {code.capability} {numbers}  {notable}")
+        print(f"{code.case:34} {code.kernel:24} {code.capability} {numbers}  {notable}")
 
 
 if __name__ == "__main__":

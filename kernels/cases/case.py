@@ -1,4 +1,4 @@
-"""A case: one launch of a kernel beside its plain definition, with what it has to move and to do."""
+"""A case: one launch of a kernel beside its plain definition, and what it has to move and do."""
 
 from __future__ import annotations
 

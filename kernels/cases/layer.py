@@ -138,8 +138,8 @@ def _linear(
     def inputs(make: Make) -> tuple[object, ...]:
         x = make.numbers(rows, depth)
         weight = make.rounded(columns, depth, quantised=quantised, scale=depth**-0.5)
-        rounded = Rounded.grouped(x) if grouped else Rounded.of(x, quantised=quantised)
-        return rounded, weight, make.dtype
+        of = Rounded.grouped if grouped else Rounded.of
+        return of(x, quantised=quantised), weight, make.dtype
 
     return Case(
         name=_named(name, quantised),

@@ -20,13 +20,12 @@ from torch import Tensor
 
 from palimpsest.kernels.fused.expert_rows import ExpertRows
 from palimpsest.kernels.fused.expert_tiles import (
-    GROUP,
-    Grouped,
     load_columns,
     rows_of_a_tile,
 )
 from palimpsest.kernels.fused.rounding import Rounded
-from palimpsest.kernels.fused.weights import load_weights, weights_operand
+from palimpsest.kernels.fused.tiles import load_tile, tiled
+from palimpsest.kernels.quantise import GROUP
 from palimpsest.kernels.shapes import ExpertIds
 
 BLOCK_H = 128
@@ -35,7 +34,7 @@ OfSlots = Float[Tensor, "TK H"]
 
 
 def expert_down_reference(
-    a: Grouped, weights: Rounded, *, ids: ExpertIds, dtype: torch.dtype
+    a: Rounded, weights: Rounded, *, ids: ExpertIds, dtype: torch.dtype
 ) -> OfSlots:
     """Of every slot, from ids [T, K]."""
     quantised = weights.scales is not None
@@ -49,7 +48,7 @@ def expert_down_reference(
 
 
 def expert_down(
-    a: Grouped,
+    a: Rounded,
     weights: Rounded,
     *,
     lists: ExpertRows,
@@ -61,7 +60,7 @@ def expert_down(
     experts, width, inner = weights.values.shape
     rows = lists.indices.shape[1]
     block_t = rows_of_a_tile(rows) if block_t is None else block_t
-    operand, tma = weights_operand(weights.values.flatten(0, 1), [BLOCK_H, GROUP], tma=tma)
+    operand, tma = tiled(weights.values.flatten(0, 1), [BLOCK_H, GROUP], tma=tma)
     y = a.values.new_empty(len(a.values), width, dtype=dtype)
     _expert_down_kernel[(triton.cdiv(width, BLOCK_H), experts)](
         a.values,
@@ -119,9 +118,7 @@ def _expert_down_kernel(
         acc = tl.zeros((BLOCK_H, BLOCK_T), tl.float32)
         # stages asked for here let the loads of scales run ahead too, which feed no product
         for k in tl.range(0, INNER, GROUP, num_stages=STAGES):
-            w = load_weights(
-                weights, expert * H + first_column, k, E * H, INNER, BLOCK_H, GROUP, TMA
-            )
+            w = load_tile(weights, expert * H + first_column, k, E * H, INNER, BLOCK_H, GROUP, TMA)
             t = load_columns(a, index, live, k, INNER, GROUP)
             if weight_scales is not None:
                 scale = tl.load(a_scales + index * groups + k // GROUP, mask=live, other=0.0)

@@ -19,18 +19,18 @@ import triton.language as tl
 
 from palimpsest.kernels.fused.expert_rows import ExpertRows
 from palimpsest.kernels.fused.expert_tiles import (
-    GROUP,
     IMPRECISE,
-    Grouped,
     load_columns,
     rows_of_a_tile,
 )
+from palimpsest.kernels.fused.gelu import gelu_tanh
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, e4m3
-from palimpsest.kernels.fused.weights import load_weights, weights_operand
+from palimpsest.kernels.fused.tiles import load_tile, tiled
+from palimpsest.kernels.quantise import GROUP
 from palimpsest.kernels.shapes import ExpertIds
 
 
-def expert_gate_up_reference(x: Rounded, weights: Rounded, *, ids: ExpertIds) -> Grouped:
+def expert_gate_up_reference(x: Rounded, weights: Rounded, *, ids: ExpertIds) -> Rounded:
     """Of every slot, from ids [T, K]."""
     quantised = weights.scales is not None
     rows = x.exact() if quantised else x.values
@@ -42,7 +42,7 @@ def expert_gate_up_reference(x: Rounded, weights: Rounded, *, ids: ExpertIds) ->
     ]
     gate, up = torch.stack(made).chunk(2, dim=-1)
     gated = torch.nn.functional.gelu(gate, approximate="tanh") * up
-    return Grouped.of(gated, quantised=quantised)
+    return Rounded.grouped(gated, quantised=quantised)
 
 
 def expert_gate_up(
@@ -53,15 +53,15 @@ def expert_gate_up(
     experts_per_row: int,
     block_t: int | None = None,
     tma: bool | None = None,
-) -> Grouped:
+) -> Rounded:
     """Inner rows [T·K, I] from rows [T, H] and weights [E, 2I, H], both e4m3 or neither."""
     experts, twice, width = weights.values.shape
     rows, inner = len(x.values), twice // 2
     block_t = rows_of_a_tile(rows) if block_t is None else block_t
     block_k = 128 // x.values.element_size()  # a line of the cache
-    operand, tma = weights_operand(weights.values.flatten(0, 1), [GROUP, block_k], tma=tma)
+    operand, tma = tiled(weights.values.flatten(0, 1), [GROUP, block_k], tma=tma)
     dtype = x.values.dtype if weights.scales is None else None
-    made = Grouped.empty(x.values, rows * experts_per_row, inner, dtype)
+    made = Rounded.empty_grouped(x.values, rows * experts_per_row, inner, dtype=dtype)
     _expert_gate_up_kernel[(triton.cdiv(inner, GROUP), experts)](
         x.values,
         x.scales,
@@ -126,8 +126,8 @@ def _expert_gate_up_kernel(
         gate = tl.zeros((GROUP, BLOCK_T), tl.float32)
         up = tl.zeros((GROUP, BLOCK_T), tl.float32)
         for k in tl.range(0, H, BLOCK_K):
-            g = load_weights(weights, gate_row, k, E * 2 * INNER, H, GROUP, BLOCK_K, TMA)
-            u = load_weights(weights, gate_row + INNER, k, E * 2 * INNER, H, GROUP, BLOCK_K, TMA)
+            g = load_tile(weights, gate_row, k, E * 2 * INNER, H, GROUP, BLOCK_K, TMA)
+            u = load_tile(weights, gate_row + INNER, k, E * 2 * INNER, H, GROUP, BLOCK_K, TMA)
             t = load_columns(x, row, live, k, H, BLOCK_K)
             gate = tl.dot(g, t, gate, input_precision="ieee", max_num_imprecise_acc=IMPRECISE)
             up = tl.dot(u, t, up, input_precision="ieee", max_num_imprecise_acc=IMPRECISE)
@@ -137,7 +137,7 @@ def _expert_gate_up_kernel(
             channel = weight_scales + expert * (2 * INNER) + column
             gate *= tl.load(channel, mask=mask, other=0.0)[:, None] * scale
             up *= tl.load(channel + INNER, mask=mask, other=0.0)[:, None] * scale
-            a = _gelu(gate) * up
+            a = gelu_tanh(gate) * up
             # beyond I stand others' weights
             a = tl.where(mask[:, None], a, 0.0)
             scale = tl.maximum(tl.max(tl.abs(a), 0) / 448.0, 1e-12)
@@ -147,15 +147,7 @@ def _expert_gate_up_kernel(
         else:
             # rounded where the plain path rounds
             dtype: tl.constexpr = gated.dtype.element_ty
-            gate = _gelu(gate.to(dtype).to(tl.float32)).to(dtype)
+            gate = gelu_tanh(gate.to(dtype).to(tl.float32)).to(dtype)
             a = (gate.to(tl.float32) * up.to(dtype).to(tl.float32)).to(dtype)
         out = gated + index[:, None] * INNER + column[None, :]
         tl.store(out, a.T, mask=live[:, None] & mask[None, :])
-
-
-@triton.jit
-def _gelu(x):
-    """x · (1 + tanh(u)) / 2 as x · sigmoid(2u), which neither overflows nor cancels."""
-    u = 0.7978845608028654 * (x + 0.044715 * x * x * x)
-    # exp of more is inf, and the result 0 all the same
-    return x / (1.0 + tl.exp(tl.minimum(-2.0 * u, 80.0)))

@@ -7,56 +7,15 @@ time; a second pass finds the weights in the L2 cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
-from torch import Tensor
 
-from palimpsest.kernels.quantise import dequantise_groups, quantise_groups
-
-GROUP = 64
-"""Columns of an expert's inner rows that share a scale: what one program of the first product has,
-and a step along K of the second.
-"""
 IMPRECISE = 128
 """Terms that the tensor cores of sm_90 may add up in their own 14 bits before fp32 takes over.
 
 It costs an addition per number of the accumulators and step, as many registers again, and waiting
 for each product; left to itself, Triton never lets fp32 take over.
 """
-
-Columns = Float[Tensor, "rows K"]
-
-
-@dataclass(frozen=True, slots=True)
-class Grouped:
-    """Inner rows [T·K, I] as stored: e4m3 with `scales` [T·K, ⌈I/64⌉] in fp32, or as they are."""
-
-    values: Tensor
-    scales: Tensor | None
-
-    @classmethod
-    def empty(cls, like: Tensor, rows: int, width: int, dtype: torch.dtype | None) -> Grouped:
-        """Room for rows on the device of `like`; `dtype` None means e4m3."""
-        if dtype is not None:
-            return cls(like.new_empty(rows, width, dtype=dtype), None)
-        values = like.new_empty(rows, width, dtype=torch.float8_e4m3fn)
-        groups = -(-width // GROUP)
-        return cls(values, like.new_empty(rows, groups, dtype=torch.float32))
-
-    @classmethod
-    def of(cls, rows: Columns, *, quantised: bool) -> Grouped:
-        """The plain definition of what kernels store."""
-        return cls(*quantise_groups(rows, GROUP)) if quantised else cls(rows, None)
-
-    def exact(self) -> Columns:
-        """The rows in fp32."""
-        if self.scales is None:
-            return self.values.float()
-        return dequantise_groups(self.values, self.scales, GROUP)
 
 
 def rows_of_a_tile(rows: int) -> int:

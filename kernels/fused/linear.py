@@ -15,8 +15,8 @@ import torch
 import triton
 import triton.language as tl
 
+from palimpsest.kernels.fused.gelu import gelu_tanh
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, e4m3
-from palimpsest.kernels.fused.target import has_tma
 from palimpsest.kernels.fused.tiles import load_tile, tiled
 from palimpsest.kernels.quantise import GROUP
 from palimpsest.kernels.shapes import Hidden
@@ -33,13 +33,14 @@ def linear(x: Rounded, weight: Rounded, *, dtype: torch.dtype, tma: bool | None 
     """[T, N] in `dtype` from x [T, K] and weight [N, K]."""
     (rows, depth), columns = x.values.shape, weight.values.shape[0]
     y = x.values.new_empty(rows, columns, dtype=dtype)
-    tma = has_tma() if tma is None else tma
+    block_n, block_k = 128, _block_k(x)
+    weights, tma = tiled(weight.values, (block_n, block_k), tma=tma)
     # narrow ones would leave most of the multiprocessors idle with larger tiles
-    block_m, block_n, block_k = 128 if tma and columns >= 4096 else 64, 128, _block_k(x)
+    block_m = 128 if tma and columns >= 4096 else 64
     _linear_kernel[(triton.cdiv(rows, block_m) * triton.cdiv(columns, block_n),)](
-        tiled(x.values, (block_m, block_k), tma=tma),
+        tiled(x.values, (block_m, block_k), tma=tma)[0],
         x.scales,
-        tiled(weight.values, (block_n, block_k), tma=tma),
+        weights,
         weight.scales,
         y,
         rows,
@@ -59,7 +60,7 @@ def linear(x: Rounded, weight: Rounded, *, dtype: torch.dtype, tma: bool | None 
 def gated_linear_reference(x: Rounded, weight: Rounded, *, dtype: torch.dtype) -> Rounded:
     gate, up = linear_reference(x, weight, dtype=torch.float32).to(dtype).chunk(2, dim=-1)
     gated = torch.nn.functional.gelu(gate, approximate="tanh") * up
-    return Rounded.grouped(gated) if x.scales is not None else Rounded(gated, None)
+    return Rounded.grouped(gated, quantised=x.scales is not None)
 
 
 def gated_linear(
@@ -67,15 +68,13 @@ def gated_linear(
 ) -> Rounded:
     """[T, I], rounded as x is, from x [T, K] and weight [2 I, K]."""
     (rows, depth), columns = x.values.shape, weight.values.shape[0] // 2
-    made = Rounded.empty_grouped(
-        x.values.new_empty(rows, columns, dtype=dtype), quantised=x.scales is not None
-    )
-    tma = has_tma() if tma is None else tma
+    made = Rounded.empty_grouped(x.values, rows, columns, dtype=dtype if x.scales is None else None)
     block_m, block_k = 64, _block_k(x)
+    weights, tma = tiled(weight.values, (GROUP, block_k), tma=tma)
     _gated_linear_kernel[(triton.cdiv(rows, block_m) * triton.cdiv(columns, GROUP),)](
-        tiled(x.values, (block_m, block_k), tma=tma),
+        tiled(x.values, (block_m, block_k), tma=tma)[0],
         x.scales,
-        tiled(weight.values, (GROUP, block_k), tma=tma),
+        weights,
         weight.scales,
         made.values,
         made.scales,
@@ -211,9 +210,3 @@ def scaled(total, row_scales, column_scales, r, c, rows, columns):
     if column_scales is not None:
         total *= tl.load(column_scales + c, mask=c < columns, other=0.0)[None, :]
     return total
-
-
-@triton.jit
-def gelu_tanh(x):
-    """x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, with tanh(y) = 2 sigmoid(2y) - 1."""
-    return x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))

@@ -48,18 +48,20 @@ class Rounded:
         return cls(*quantise_rows(rows)) if quantised else cls(rows, None)
 
     @classmethod
-    def grouped(cls, rows: Tensor) -> Rounded:
+    def grouped(cls, rows: Tensor, *, quantised: bool) -> Rounded:
         """The plain definition of rows with a scale per group of columns."""
-        return cls(*quantise_groups(rows))
+        return cls(*quantise_groups(rows)) if quantised else cls(rows, None)
 
     @classmethod
-    def empty_grouped(cls, like: Tensor, *, quantised: bool) -> Rounded:
-        """Room for those."""
-        made = cls.empty(like, quantised=quantised)
-        if made.scales is None:
-            return made
-        groups = -(-like.shape[-1] // GROUP)
-        return cls(made.values, like.new_empty((*like.shape[:-1], groups), dtype=torch.float32))
+    def empty_grouped(
+        cls, like: Tensor, rows: int, columns: int, *, dtype: torch.dtype | None
+    ) -> Rounded:
+        """Room for those, on the device of `like`; `dtype` None means e4m3."""
+        if dtype is not None:
+            return cls(like.new_empty(rows, columns, dtype=dtype), None)
+        values = like.new_empty(rows, columns, dtype=torch.float8_e4m3fn)
+        groups = -(-columns // GROUP)
+        return cls(values, like.new_empty(rows, groups, dtype=torch.float32))
 
     def exact(self) -> Tensor:
         """The rows in fp32."""

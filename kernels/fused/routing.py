@@ -20,7 +20,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from palimpsest.kernels.fused.weights import load_weights, weights_operand
+from palimpsest.kernels.fused.tiles import load_tile, tiled
 from palimpsest.kernels.routing import PerExpert, route
 from palimpsest.kernels.shapes import ExpertIds, ExpertWeights
 
@@ -62,7 +62,7 @@ def routing(
     rows, width = x.shape
     count = len(projection)
     block_e = max(16, triton.next_power_of_2(count))
-    operand, tma = weights_operand(projection, [block_e, BLOCK_K], tma=tma)
+    operand, tma = tiled(projection, [block_e, BLOCK_K], tma=tma)
     made = Routed(
         weights=x.new_empty(rows, experts_per_row, dtype=torch.float32),
         experts=x.new_empty(rows, experts_per_row, dtype=torch.int32),
@@ -111,7 +111,7 @@ def _routing_kernel(
 
     scores = tl.zeros((BLOCK_E, BLOCK_T), tl.float32)
     for k in tl.range(0, H, BLOCK_K):
-        p = load_weights(projection, 0, k, E, H, BLOCK_E, BLOCK_K, TMA)
+        p = load_tile(projection, 0, k, E, H, BLOCK_E, BLOCK_K, TMA)
         column = k + tl.arange(0, BLOCK_K)
         mask = live[:, None] & (column < H)[None, :]
         r = tl.load(x + row[:, None] * H + column[None, :], mask=mask, other=0.0)

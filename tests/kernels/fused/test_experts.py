@@ -13,7 +13,7 @@ from palimpsest.kernels.experts import mixture_of_experts
 from palimpsest.kernels.fused.expert_down import expert_down, expert_down_reference
 from palimpsest.kernels.fused.expert_gate_up import expert_gate_up, expert_gate_up_reference
 from palimpsest.kernels.fused.expert_rows import ExpertRows, expert_rows
-from palimpsest.kernels.fused.expert_tiles import Grouped, rows_of_a_tile
+from palimpsest.kernels.fused.expert_tiles import rows_of_a_tile
 from palimpsest.kernels.fused.experts import ExpertMatrices, experts, experts_reference
 from palimpsest.kernels.fused.rounding import Rounded
 
@@ -49,7 +49,7 @@ class Case:
         count = len(self.weights.down.values)
         return expert_rows(self.ids, alive=self.alive, num_experts=count)
 
-    def gate_up(self, *, block_t: int | None = None, tma: bool | None = None) -> Grouped:
+    def gate_up(self, *, block_t: int | None = None, tma: bool | None = None) -> Rounded:
         return expert_gate_up(
             self.x,
             self.weights.gate_up,
@@ -61,7 +61,7 @@ class Case:
 
     def down(
         self,
-        a: Grouped,
+        a: Rounded,
         *,
         dtype: torch.dtype = torch.float32,
         block_t: int | None = None,
@@ -108,7 +108,7 @@ def assert_close(made: Tensor, wanted: Tensor, stored: torch.dtype) -> None:
     torch.testing.assert_close(made, wanted, rtol=rtol, atol=atol)
 
 
-def equal(one: Grouped, other: Grouped) -> bool:
+def equal(one: Rounded, other: Rounded) -> bool:
     return torch.equal(one.exact(), other.exact())
 
 
@@ -132,7 +132,7 @@ def test_outputs_are_as_defined(width: int, inner: int, stored: torch.dtype, tma
     case = make(5, stored, width, inner, count=3)
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(10, inner, generator=generator)
-    grouped = Grouped.of(a if stored == E4M3 else a.to(stored), quantised=stored == E4M3)
+    grouped = Rounded.grouped(a if stored == E4M3 else a.to(stored), quantised=stored == E4M3)
     dtype = torch.float32 if stored == E4M3 else stored
     made = case.down(grouped, dtype=dtype, tma=tma)
     wanted = expert_down_reference(grouped, case.weights.down, ids=case.ids, dtype=dtype)

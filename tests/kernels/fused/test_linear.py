@@ -45,7 +45,7 @@ def test_products_of_eight_bit_numbers_are_exact_up_to_the_order_of_sums(
     rows: int, columns: int, depth: int, grouped: bool, tma: bool
 ) -> None:
     x = random(rows, depth, seed=1)
-    rounded = Rounded.grouped(x) if grouped else Rounded.of(x, quantised=True)
+    rounded = Rounded.grouped(x, quantised=True) if grouped else Rounded.of(x, quantised=True)
     weight = Rounded.of(random(columns, depth, seed=2), quantised=True)
     torch.testing.assert_close(
         linear(rounded, weight, dtype=torch.float32, tma=tma),

@@ -1,0 +1,61 @@
+"""An engine on fused kernels beside the plain one, in Triton's interpreter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+from pairs import Pair
+from replay import random_prompt, run, submit
+
+from palimpsest.engine.engine import Engine
+from palimpsest.engine.gpu.runner import FusedRunner
+from palimpsest.engine.messages import Committed, Event, Submit
+from palimpsest.engine.noise import CounterNoise
+from palimpsest.engine.sampling import Sampling
+
+CANVAS = 32
+
+
+def fused_engine(pair: Pair) -> Engine:
+    model = replace(pair.ending_at(), network=deepcopy(pair.model.network))
+    limits = model.limits
+    noise = CounterNoise(
+        length=limits.canvas_length, vocabulary_size=limits.vocabulary_size, device=model.device
+    )
+    return Engine(model, noise=noise, runner=FusedRunner(model, noise, quantised=False))
+
+
+def requests() -> list[Submit]:
+    """A plain one of two canvases, one with the largest seed, and one that bends its draws."""
+    usual = Sampling(max_output_tokens=2 * CANVAS, seed=3, max_denoising_steps=2)
+    return [
+        submit(random_prompt(30), usual),
+        submit(
+            random_prompt(9, seed=1),
+            replace(usual, seed=2**64 - 1, max_output_tokens=CANVAS),
+            request_id=2,
+        ),
+        submit(
+            random_prompt(5, seed=2), replace(usual, top_k=3, max_output_tokens=4), request_id=3
+        ),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_requests_get_the_tokens_of_the_plain_engine(calm: Pair) -> None:
+    wanted = run(Engine(calm.ending_at()), requests())
+    made = run(fused_engine(calm), requests())
+    assert tokens_of(made) == tokens_of(wanted)
+
+
+def tokens_of(events: list[Event]) -> dict[int, list[int]]:
+    """By request."""
+    tokens = defaultdict(list)
+    for event in events:
+        if isinstance(event, Committed):
+            tokens[event.request_id] += event.token_ids
+    return tokens

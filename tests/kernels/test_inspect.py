@@ -1,0 +1,65 @@
+"""What the compilers make of the kernels for an H100 or H200 (sm_90) and an RTX 4090 (sm_89)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+
+import interpreted as interpreted
+import pytest
+
+from palimpsest.kernels.cases import RELEASED, all_cases
+
+SHARED_BYTES = {90: 227 * 1024, 89: 99 * 1024}
+"""That one program may have (CUDA programming guide, technical specifications)."""
+PRODUCTS = {(90, True): "QGMMA", (90, False): "HGMMA", (89, True): "QMMA", (89, False): "HMMA"}
+"""The tensor cores' instructions for eight and sixteen bits."""
+CASES = {case.name: case for case in all_cases(RELEASED, itemsize=2)}
+Codes = dict[tuple[str, int], list[dict]]
+"""By case and compute capability."""
+
+
+@pytest.fixture(scope="module")
+def codes() -> Codes:
+    # another process, as in this one kernels are interpreted
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "palimpsest.kernels.inspect", "--json"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    by_case = defaultdict(list)
+    for code in json.loads(run.stdout):
+        by_case[code["case"], code["capability"]].append(code)
+    return by_case
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+capability = pytest.mark.parametrize("capability", SHARED_BYTES)
+
+
+@capability
+@pytest.mark.parametrize("name", CASES)
+def test_no_register_is_spilled_and_shared_memory_suffices(
+    codes: Codes, name: str, capability: int
+) -> None:
+    assert codes[name, capability]
+    for code in codes[name, capability]:
+        assert code["spilled_bytes"] == 0
+        assert not {"LDL", "STL"} & set(code["instructions"])
+        assert code["shared_bytes"] <= SHARED_BYTES[capability]
+
+
+@capability
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.multiplies])
+def test_products_run_on_the_tensor_cores_of_their_numbers(
+    codes: Codes, name: str, capability: int
+) -> None:
+    used = {opcode for code in codes[name, capability] for opcode in code["instructions"]}
+    assert used & set(PRODUCTS.values()) == {PRODUCTS[capability, CASES[name].quantised]}
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.multiplies])
+def test_tiles_of_products_come_by_the_copy_engine_of_hopper(codes: Codes, name: str) -> None:
+    assert any("UTMALDG" in code["instructions"] for code in codes[name, 90])
