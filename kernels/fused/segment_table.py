@@ -40,7 +40,7 @@ class SegmentTable:
     pages: BlockTables
     """Page p is the rows 64 · p to 64 · p + 63 of the cache."""
 
-    def numbers(self) -> tuple[Tensor, ...]:
+    def numbers(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """As the kernel of `attention` takes them."""
         return (
             self.tile_segment,
