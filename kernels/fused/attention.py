@@ -6,13 +6,14 @@ DiffusionGemma: the window of the decoder is that of its cache). Keys before the
 from the cache, also those that `heads` wrote in this pass.
 
 The query heads of a key/value head are stacked along the rows of a tile, so keys and values are
-read once. Each tile's keys are shared out to SPLITS programs, in whole tiles; `combine` adds up what
-they found, in order. How, depends on the segment alone.
+read once. The keys of a tile are shared out to SPLITS programs, in whole tiles of keys; `combine`
+adds up what they found, in order. How they are shared out depends on the segment alone.
 
-Reads 2 · M · G · D elements for each tile of queries, M keys seen, and T · N · D of queries; writes
-2 · SPLITS · T · N · D bytes and 8 · SPLITS · T · N of sums. 4 · M · N · D FLOPs a row. All is
-contiguous; D, N and N / G are powers of two. Rows nobody wrote may hold any keys, but no values
-that are not finite, which a weight of 0 would not cancel.
+With M keys seen by a row, 4 · M · N · D FLOPs a row, half as many again where values are in parts.
+Reads T · N · D elements of queries and 2 · M · G · D of keys and values for each tile of queries;
+writes 2 · SPLITS · T · N · D bytes of partial results and 8 · SPLITS · T · N of their sums. All is
+contiguous; D, N and N / G are powers of two. Rows that nobody wrote may hold any keys, but their
+values must be finite, as a weight of 0 does not cancel others.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from palimpsest.kernels.fused.target import has_tma
 from palimpsest.kernels.shapes import Queries
 
 SPLITS: Final = 4
-"""One canvas of the released model gives 128 programs in sliding layers, for 132 multiprocessors."""
+"""With them a canvas of the released model makes 128 programs in sliding layers."""
 LOG2E = tl.constexpr(1.4426950408889634)
 LEAST = tl.constexpr(-1e38)
-"""Below every score, but a number: differences to it are none of infinities."""
+"""Below every score, but finite, so that it can be subtracted from itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +48,17 @@ class Tiles:
     """Stacked rows."""
     keys: int
     values: int
-    """Columns of values; each part of a head has programs of its own, which repeat the scores."""
+    """Columns. Each part of a head has programs of its own, which compute all scores."""
     stages: int
     warps: int
 
 
 def _tiles(width: int, *, tma: bool) -> Tiles:
-    """What fits: 227 KB of shared memory where there is a copy engine, else 99 KB."""
+    """What fits into registers and shared memory, of which there are 227 KB with a copy engine and
+    99 KB without.
+    """
+    # 64 queries with all 512 columns would fit, too, but then both warp groups have the same rows,
+    # and compute the same scores
     match tma, width > 256:
         case True, False:
             return Tiles(queries=128, keys=64, values=width, stages=2, warps=8)
@@ -124,13 +129,7 @@ def attention(
         partials.values,
         partials.peaks,
         partials.sums,
-        table.tile_segment,
-        table.first_row,
-        table.rows,
-        table.start,
-        table.causal,
-        table.first_page,
-        table.pages,
+        *table.numbers(),
         rows,
         table.pages.shape[1],
         WINDOW=window,
@@ -199,10 +198,9 @@ def _attention_kernel(
     if row - base >= rows:
         return
     start = tl.load(starts + segment)
+    causal = tl.load(causals + segment) != 0
     # tiles of keys: those of the prefix by position, then those of the segment from its start
-    low, high, first, last = _sight(
-        row - base, rows, start, tl.load(causals + segment) != 0, WINDOW, TOKENS, SHARE
-    )
+    low, high, first, last = _sight(row - base, rows, start, causal, WINDOW, TOKENS, SHARE)
     first_before = first // KEYS
     first_own = tl.maximum(first - start, 0) // KEYS
     before = tl.maximum(tl.cdiv(start, KEYS) - first_before, 0)
@@ -211,36 +209,34 @@ def _attention_kernel(
     begin = split * portion
     end = tl.minimum(begin + portion, count)
 
-    stacked = tl.arange(0, TOKENS * SHARE)
-    place = stacked // SHARE * (G * SHARE) + stacked % SHARE  # from the first on
+    # relative to a scalar, or the addresses of queries alone would fill the registers
     origin = (row.to(tl.int64) * G + group) * SHARE
-    # [TOKENS * SHARE, D]
+    stacked = tl.arange(0, TOKENS * SHARE)
+    place = stacked // SHARE * (G * SHARE) + stacked % SHARE
     q = tl.load(query + origin * D + (place[:, None] * D + tl.arange(0, D)[None, :]))
     acc = tl.zeros((TOKENS * SHARE, VALUES), tl.float32)
     peak = tl.full((TOKENS * SHARE,), LEAST, tl.float32)
     total = tl.zeros((TOKENS * SHARE,), tl.float32)
-    key_column = group * D
     value_column = group * D + part * VALUES
     pages += segment.to(tl.int64) * P - tl.load(first_page + segment)
     for tile in tl.range(begin, tl.minimum(end, before)):
         position = (first_before + tile) * KEYS
         at = tl.load(pages + position // PAGE) * PAGE + position % PAGE
-        k = _tile(cache_keys, at, key_column, KEYS, D, G * D, TMA)
+        k = _tile(cache_keys, at, group * D, KEYS, D, G * D, TMA)
         v = _tile(cache_values, at, value_column, KEYS, VALUES, G * D, TMA)
-        # behind the prefix the page may hold anything
-        most = tl.minimum(high, start - 1)
-        acc, peak, total = _seen(q, k, v, position, low, most, acc, peak, total, KEYS)
+        before_start = tl.minimum(high, start - 1)
+        acc, peak, total = _seen(q, k, v, position, low, before_start, acc, peak, total, KEYS)
     for tile in tl.range(tl.maximum(begin, before), end):
         offset = (first_own + tile - before) * KEYS
-        k = _tile(own_keys, base + offset, key_column, KEYS, D, G * D, TMA)
+        k = _tile(own_keys, base + offset, group * D, KEYS, D, G * D, TMA)
         v = _tile(own_values, base + offset, value_column, KEYS, VALUES, G * D, TMA)
         acc, peak, total = _seen(q, k, v, start + offset, low, high, acc, peak, total, KEYS)
 
     origin += split * T.to(tl.int64) * (G * SHARE)
     acc *= (1.0 / tl.where(total == 0.0, 1.0, total))[:, None]
     column = part * VALUES + tl.arange(0, VALUES)[None, :]
-    acc = acc.to(partials.dtype.element_ty)
-    tl.store(partials + origin * D + (place[:, None] * D + column), acc)
+    target = partials + origin * D + (place[:, None] * D + column)
+    tl.store(target, acc.to(partials.dtype.element_ty))
     tl.store(peaks + origin + place, peak, mask=part == 0)
     tl.store(sums + origin + place, total, mask=part == 0)
 
@@ -264,7 +260,7 @@ def _sight(
     last = tl.where(causal, tl.minimum(row + TOKENS, rows), rows)
     if WINDOW is None:
         low = tl.zeros((TOKENS * SHARE,), tl.int32)
-        first = start * 0
+        first = 0
     else:
         # a canvas sees what its first row sees of the prefix
         low = start + tl.where(causal, token, 0) - (WINDOW - 1)

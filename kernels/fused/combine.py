@@ -21,17 +21,21 @@ from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, store_rounde
 from palimpsest.kernels.fused.segment_table import TILE_ROWS, SegmentTable
 from palimpsest.kernels.shapes import Queries
 
+PartialValues = Float[Tensor, "splits T N D"]
+PartialSums = Float[Tensor, "splits T N"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partials:
     """What was found in each share of the keys; only in live rows."""
 
-    values: Float[Tensor, "splits T N D"]
+    values: PartialValues
     """Means of the values by weight. They are no larger than the largest value, which for
-    normalised ones is √D, so that half precision holds them better than bf16."""
-    peaks: Float[Tensor, "splits T N"]
+    normalised ones is √D, so that half precision holds them better than bf16.
+    """
+    peaks: PartialSums
     """Largest scores, in powers of two."""
-    sums: Float[Tensor, "splits T N"]
+    sums: PartialSums
     """Of weights, relative to the peak."""
 
     @classmethod
@@ -48,6 +52,10 @@ def combine_reference(
 ) -> Rounded:
     weights = partials.sums * torch.exp2(partials.peaks - partials.peaks.amax(0))
     mean = (weights[..., None] * partials.values.float()).sum(0) / weights.sum(0)[..., None]
+    rows = torch.arange(TILE_ROWS * table.tile_segment.shape[0]).view(-1, TILE_ROWS)
+    segment = table.tile_segment[:, None]
+    live = (segment >= 0) & (rows < (table.first_row + table.rows)[segment])
+    mean = mean.where(live.view(-1, 1, 1), 0.0)
     return Rounded.of(mean.to(query.dtype).flatten(1), quantised=quantised)
 
 

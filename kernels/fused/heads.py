@@ -107,6 +107,9 @@ def heads(
         keys=projected.new_empty(rows, num_groups, width),
         values=projected.new_empty(rows, num_groups, width),
     )
+    cache_keys = cache_values = slots = None
+    if stays is not None:
+        cache_keys, cache_values, slots = stays.cache.keys, stays.cache.values, stays.slots
     share = num_heads // num_groups
     block_g, block_d = (triton.next_power_of_2(n) for n in (num_groups, width // 2))
     _heads_kernel[(rows, share + (1 if shared else 2))](
@@ -118,9 +121,9 @@ def heads(
         query,
         made.keys,
         made.values,
-        None if stays is None else stays.cache.keys,
-        None if stays is None else stays.cache.values,
-        None if stays is None else stays.slots,
+        cache_keys,
+        cache_values,
+        slots,
         norms.epsilon,
         SHARE=share,
         G=num_groups,

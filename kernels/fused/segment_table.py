@@ -17,14 +17,16 @@ TILE_ROWS: Final = 64
 PAGE_TOKENS: Final = 64
 """Rows of the cache that follow each other."""
 
+PerTile = Int[Tensor, " tiles"]
 PerSegment = Int[Tensor, " S"]
+BlockTables = Int[Tensor, "S P"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentTable:
     """The segments of a pass, for one kind of layer. All int32."""
 
-    tile_segment: Int[Tensor, " tiles"]
+    tile_segment: PerTile
     """Of each tile; -1 for none."""
     first_row: PerSegment
     """In the pass, a multiple of 64."""
@@ -35,5 +37,17 @@ class SegmentTable:
     """1 where a row sees keys up to its own, 0 where it sees all of its segment."""
     first_page: PerSegment
     """`pages[s, i]` holds the positions from 64 · (first_page[s] + i) on."""
-    pages: Int[Tensor, "S P"]
+    pages: BlockTables
     """Page p is the rows 64 · p to 64 · p + 63 of the cache."""
+
+    def numbers(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """As the kernel of `attention` takes them."""
+        return (
+            self.tile_segment,
+            self.first_row,
+            self.rows,
+            self.start,
+            self.causal,
+            self.first_page,
+            self.pages,
+        )
