@@ -7,12 +7,12 @@ from copy import deepcopy
 
 import pytest
 import torch
-from pairs import Pair
 
 from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.gpu.layout import lay_out
 from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.weights import NetworkWeights
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.segments import Segment, run_segments
@@ -26,15 +26,15 @@ TOLERANCE = 1e-4
 class Side:
     """Sequences in a cache of one network's own; the same calls give the same pages."""
 
-    def __init__(self, pair: Pair) -> None:
-        config = pair.model.network.config
+    def __init__(self, model: LoadedModel) -> None:
+        config = model.network.config
         self.windows = list(dict.fromkeys(layer.window for layer in config.layers))
         self.pages = Pages(dict.fromkeys(self.windows, PAGES))
         self.cache = PagedCache(
             config,
             dict.fromkeys(self.windows, PAGES),
             dtype=torch.float32,
-            device=pair.model.device,
+            device=model.device,
         )
 
     def table(self) -> PageTable:
@@ -62,31 +62,33 @@ def tokens(count: int, seed: int) -> TokenIds:
 def passes(side: Side) -> Iterator[list[Segment]]:
     """Prompts longer and shorter than the window and a page, then a commit beside canvases."""
     one, other = side.table(), side.table()
-    yield [side.causal(one, 150, seed=1), side.causal(other, 7, seed=2)]
-    one.advance(150, [b"0", b"1"])
+    yield [side.causal(one, 70, seed=1), side.causal(other, 7, seed=2)]
+    one.advance(70, [b"0"])
     other.advance(7, [])
     yield [
         side.canvas(one, 32, seed=3),
         side.causal(other, 32, seed=4),
         side.canvas(other, 32, seed=5, behind=32),
     ]
-    other.advance(32, [])
-    yield [side.canvas(other, 32, seed=6), side.causal(one, 90, seed=7)]
 
 
 @pytest.fixture(params=[False, True], ids=["fp32", "e4m3"])
-def fused(request: pytest.FixtureRequest, calm: Pair) -> FusedNetwork:
-    weights = NetworkWeights.of(deepcopy(calm.model.network), quantised=request.param)
+def fused(request: pytest.FixtureRequest, shallow: LoadedModel) -> FusedNetwork:
+    weights = NetworkWeights.of(deepcopy(shallow.network), quantised=request.param)
     return FusedNetwork(
-        calm.model.network.config, weights, Side(calm).cache, quantised=request.param
+        shallow.network.config, weights, Side(shallow).cache, quantised=request.param
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+# dead rows hold whatever the memory held
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @torch.inference_mode()
 def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
-    calm: Pair, fused: FusedNetwork
+    shallow: LoadedModel, fused: FusedNetwork
 ) -> None:
-    plain_side, fused_side = Side(calm), Side(calm)
+    plain_side, fused_side = Side(shallow), Side(shallow)
     fused_side.cache = fused.cache
     generator = torch.Generator().manual_seed(0)
     for plain, other in zip(passes(plain_side), passes(fused_side), strict=True):
@@ -94,7 +96,7 @@ def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
         soft = torch.randn(32 * len(canvases), 64, generator=generator)
         for i, rows in zip(canvases, soft.split(32), strict=False):
             object.__setattr__(plain[i], "soft_embedding", rows)
-        hidden = run_segments(calm.model.network, plain)
+        hidden = run_segments(shallow.network, plain)
         made = fused.forward(lay_out(other, fused_side.windows), soft)
         for i, rows in zip(canvases, made.split(32), strict=False):
             if fused.quantised:

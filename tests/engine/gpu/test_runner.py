@@ -7,11 +7,11 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from pairs import Pair
 from replay import random_prompt, run, submit
 
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.gpu.runner import FusedRunner
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import Committed, Event, Submit
 from palimpsest.engine.noise import CounterNoise
 from palimpsest.engine.sampling import Sampling
@@ -19,8 +19,8 @@ from palimpsest.engine.sampling import Sampling
 CANVAS = 32
 
 
-def fused_engine(pair: Pair) -> Engine:
-    model = replace(pair.ending_at(), network=deepcopy(pair.model.network))
+def fused_engine(plain: LoadedModel) -> Engine:
+    model = replace(plain, network=deepcopy(plain.network))
     limits = model.limits
     noise = CounterNoise(
         length=limits.canvas_length, vocabulary_size=limits.vocabulary_size, device=model.device
@@ -29,26 +29,22 @@ def fused_engine(pair: Pair) -> Engine:
 
 
 def requests() -> list[Submit]:
-    """A plain one of two canvases, one with the largest seed, and one that bends its draws."""
-    usual = Sampling(max_output_tokens=2 * CANVAS, seed=3, max_denoising_steps=2)
+    """A plain one of two canvases, with the largest seed, and one that bends its draws."""
+    usual = Sampling(max_output_tokens=2 * CANVAS, seed=2**64 - 1, max_denoising_steps=2)
+    bent = replace(usual, top_k=3, max_output_tokens=4)
     return [
         submit(random_prompt(30), usual),
-        submit(
-            random_prompt(9, seed=1),
-            replace(usual, seed=2**64 - 1, max_output_tokens=CANVAS),
-            request_id=2,
-        ),
-        submit(
-            random_prompt(5, seed=2), replace(usual, top_k=3, max_output_tokens=4), request_id=3
-        ),
+        submit(random_prompt(5, seed=2), bent, request_id=2),
     ]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_requests_get_the_tokens_of_the_plain_engine(calm: Pair) -> None:
-    wanted = run(Engine(calm.ending_at()), requests())
-    made = run(fused_engine(calm), requests())
+# dead rows hold whatever the memory held
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_requests_get_the_tokens_of_the_plain_engine(shallow: LoadedModel) -> None:
+    wanted = run(Engine(shallow), requests())
+    made = run(fused_engine(shallow), requests())
     assert tokens_of(made) == tokens_of(wanted)
 
 
