@@ -37,6 +37,8 @@ from palimpsest.kernels.shapes import Queries
 
 SPLITS: Final = 4
 """With them a canvas of the released model makes 128 programs in sliding layers."""
+TILE = tl.constexpr(TILE_ROWS)
+PAGE = tl.constexpr(PAGE_TOKENS)
 LOG2E = tl.constexpr(1.4426950408889634)
 LEAST = tl.constexpr(-1e38)
 """Below every score, but finite, so that it can be subtracted from itself."""
@@ -139,8 +141,6 @@ def attention(
         TOKENS=tokens,
         KEYS=tiles.keys,
         VALUES=tiles.values,
-        TILE_ROWS=TILE_ROWS,
-        PAGE=PAGE_TOKENS,
         SPLITS=SPLITS,
         TMA=tma,
         num_stages=tiles.stages,
@@ -180,17 +180,14 @@ def _attention_kernel(
     TOKENS: tl.constexpr,
     KEYS: tl.constexpr,
     VALUES: tl.constexpr,
-    TILE_ROWS: tl.constexpr,
-    PAGE: tl.constexpr,
     SPLITS: tl.constexpr,
     TMA: tl.constexpr,
 ):
     row = tl.program_id(0) * TOKENS
-    PARTS: tl.constexpr = D // VALUES
-    group = tl.program_id(1) // PARTS
-    part = tl.program_id(1) % PARTS
+    group = tl.program_id(1) // (D // VALUES)
+    part = tl.program_id(1) % (D // VALUES)
     split = tl.program_id(2)
-    segment = tl.load(tile_segment + row // TILE_ROWS)
+    segment = tl.load(tile_segment + row // TILE)
     if segment < 0:
         return
     base = tl.load(first_row + segment)
@@ -208,7 +205,6 @@ def _attention_kernel(
     portion = tl.cdiv(count, SPLITS)
     begin = split * portion
     end = tl.minimum(begin + portion, count)
-
     # relative to a scalar, or the addresses of queries alone would fill the registers
     origin = (row.to(tl.int64) * G + group) * SHARE
     stacked = tl.arange(0, TOKENS * SHARE)
@@ -224,13 +220,13 @@ def _attention_kernel(
         at = tl.load(pages + position // PAGE) * PAGE + position % PAGE
         k = _tile(cache_keys, at, group * D, KEYS, D, G * D, TMA)
         v = _tile(cache_values, at, value_column, KEYS, VALUES, G * D, TMA)
-        before_start = tl.minimum(high, start - 1)
-        acc, peak, total = _seen(q, k, v, position, low, before_start, acc, peak, total, KEYS)
+        most = tl.minimum(high, start - 1)
+        acc, peak, total = _seen(q, k, v, position, low, most, acc, peak, total, KEYS, WINDOW)
     for tile in tl.range(tl.maximum(begin, before), end):
         offset = (first_own + tile - before) * KEYS
         k = _tile(own_keys, base + offset, group * D, KEYS, D, G * D, TMA)
         v = _tile(own_values, base + offset, value_column, KEYS, VALUES, G * D, TMA)
-        acc, peak, total = _seen(q, k, v, start + offset, low, high, acc, peak, total, KEYS)
+        acc, peak, total = _seen(q, k, v, start + offset, low, high, acc, peak, total, KEYS, WINDOW)
 
     origin += split * T.to(tl.int64) * (G * SHARE)
     acc *= (1.0 / tl.where(total == 0.0, 1.0, total))[:, None]
@@ -259,7 +255,7 @@ def _sight(
     high = tl.where(token < rows, high, -1)  # dead rows see nothing
     last = tl.where(causal, tl.minimum(row + TOKENS, rows), rows)
     if WINDOW is None:
-        low = tl.zeros((TOKENS * SHARE,), tl.int32)
+        low = high  # nobody looks at it
         first = 0
     else:
         # a canvas sees what its first row sees of the prefix
@@ -288,11 +284,26 @@ def _tile(
 
 
 @triton.jit
-def _seen(q, k, v, position, low, high, acc, peak, total, KEYS: tl.constexpr):
+def _seen(
+    q,
+    k,
+    v,
+    position,
+    low,
+    high,
+    acc,
+    peak,
+    total,
+    KEYS: tl.constexpr,
+    WINDOW: tl.constexpr,
+):
     """What was found so far, and in the keys from `position` on."""
     key = position + tl.arange(0, KEYS)[None, :]
     scores = tl.dot(q, k.T, input_precision="ieee")
-    scores = tl.where((key >= low[:, None]) & (key <= high[:, None]), scores, float("-inf"))
+    seen = key <= high[:, None]
+    if WINDOW is not None:
+        seen &= key >= low[:, None]
+    scores = tl.where(seen, scores, float("-inf"))
     higher = tl.maximum(peak, tl.max(scores, 1) * LOG2E)
     weights = tl.exp2(scores * LOG2E - higher[:, None])
     kept = tl.exp2(peak - higher)
