@@ -108,7 +108,10 @@ def measure_ceilings(device: torch.device) -> Ceilings:
     small, one = a.to(torch.float8_e4m3fn), torch.ones((), device=device)
 
     def product() -> torch.Tensor:
-        return torch._scaled_mm(small, small.T, one, one, out_dtype=torch.bfloat16)
+        # the only way to torch's own eight-bit product
+        return torch._scaled_mm(  # pyright: ignore[reportPrivateImportUsage]
+            small, small.T, one, one, out_dtype=torch.bfloat16
+        )
 
     flops = 2 * PRODUCT_SIZE**3
     return Ceilings(
@@ -120,7 +123,9 @@ def measure_ceilings(device: torch.device) -> Ceilings:
 
 def _seconds(run: Callable[[], object]) -> float:
     """The median time of a call on the GPU, from a cold L2 cache."""
-    return 1e-3 * triton.testing.do_bench(run, return_mode="median")
+    milliseconds = triton.testing.do_bench(run, return_mode="median")
+    assert isinstance(milliseconds, float)
+    return 1e-3 * milliseconds
 
 
 def _line(result: Result) -> str:

@@ -73,7 +73,8 @@ def _compiled(case: Case, capability: int) -> list[tuple[str, Compiled]]:
     run = JITFunction.run
 
     def compile_only(kernel: JITFunction[Any], *args: object, **kwargs: object) -> None:
-        made.append((kernel.fn.__name__, run(kernel, *args, **{**kwargs, "warmup": True})))
+        compiled: Any = run(kernel, *args, **{**kwargs, "warmup": True})
+        made.append((kernel.fn.__name__, compiled))
 
     with _target(capability), patch.object(JITFunction, "run", compile_only):
         given = case.inputs(Make(torch.device("meta"), torch.bfloat16))
@@ -97,7 +98,7 @@ def _target(capability: int) -> Iterator[None]:
             return 0
 
     before = triton.runtime.driver._active
-    triton.runtime.driver.set_active(Absent())
+    triton.runtime.driver._active = Absent()  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:

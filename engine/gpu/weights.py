@@ -112,11 +112,9 @@ class NetworkWeights:
         layers are gone afterwards.
         """
         plain = [layer for layer in network.layers if isinstance(layer, Layer)]
+        network.layers = nn.ModuleList()
         following = [*(layer.input_layernorm.weight for layer in plain[1:]), network.norm.weight]
-        layers = []
-        for index, norm in enumerate(following):
-            layers.append(LayerWeights.of(plain[index], norm, quantised=quantised))
-            plain[index] = network.layers[index] = nn.Identity()
+        layers = [LayerWeights.of(plain.pop(0), norm, quantised=quantised) for norm in following]
         return cls(
             embedding=network.embed_tokens.weight.detach(),
             self_conditioning=MlpWeights.of(network.self_conditioning, quantised=False),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from palimpsest.kernels.cases.case import AttentionKind, Case, Make, Sizes
 from palimpsest.kernels.fused.attention import attention, attention_reference
 from palimpsest.kernels.fused.heads import (
@@ -90,7 +92,7 @@ def _attention(
     )
 
 
-def _halves(make: Make, rows: int, width: int) -> object:
+def _halves(make: Make, rows: int, width: int) -> Tensor:
     return make.floats(rows, width // 2).repeat(1, 2).to(make.dtype)
 
 

@@ -49,11 +49,10 @@ def _routing(sizes: Sizes, itemsize: int) -> Case:
 
 
 def _lists(sizes: Sizes) -> Case:
-    settings = {"num_experts": sizes.experts}
     return Case(
         name="expert_rows",
         inputs=lambda make: _ids(make, sizes),
-        run=lambda ids: expert_rows(ids, **settings),
+        run=lambda ids: expert_rows(ids, num_experts=sizes.experts),
         reference=None,  # the products below are wrong where the lists are
         bytes=8 * sizes.rows * sizes.experts_per_row,
         flops=0,

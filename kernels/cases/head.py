@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
-import torch
+from torch import Tensor
 
 from palimpsest.kernels.cases.case import Case, Make, Sizes
 from palimpsest.kernels.fused.lm_head import (
@@ -63,7 +64,7 @@ def _tile() -> int:
     return (WITH_TMA if has_tma() else WITHOUT_TMA).tokens
 
 
-def _hidden(sizes: Sizes, make: Make) -> dict[str, object]:
+def _hidden(sizes: Sizes, make: Make) -> dict[str, Any]:
     """Logits spread as those of a canvas half done: a few tokens matter."""
     return {
         "hidden": make.numbers(sizes.rows, sizes.hidden),
@@ -73,20 +74,20 @@ def _hidden(sizes: Sizes, make: Make) -> dict[str, object]:
     }
 
 
-def _summary(sizes: Sizes, make: Make) -> tuple[Summary, torch.Tensor, dict[str, object]]:
+def _summary(sizes: Sizes, make: Make) -> tuple[Summary, Tensor, dict[str, Any]]:
     given = _hidden(sizes, make)
     summary = lm_head(**given)
     embedding = {"embedding": given["embedding"], "scale": 53.0}
     return summary, make.floats(sizes.rows), embedding
 
 
-def _read(sizes: Sizes, make: Make) -> tuple[Summary, Reading, dict[str, object]]:
+def _read(sizes: Sizes, make: Make) -> tuple[Summary, Reading, dict[str, Any]]:
     summary, uniforms, embedding = _summary(sizes, make)
     return summary, read_rows(summary, uniforms, vocabulary_size=sizes.vocabulary), embedding
 
 
 def _noise(sizes: Sizes) -> Case:
-    def inputs(make: Make) -> dict[str, object]:
+    def inputs(make: Make) -> dict[str, Any]:
         return {
             "seeds": make.integers(4, below=2**31 - 1).long() << 31,
             "canvas_index": make.integers(4, below=100),
@@ -108,7 +109,7 @@ def _noise(sizes: Sizes) -> Case:
 def _settle(sizes: Sizes) -> Case:
     shape = (4, sizes.rows)
 
-    def inputs(make: Make) -> tuple[CanvasProgress, CanvasRules, dict[str, object]]:
+    def inputs(make: Make) -> tuple[CanvasProgress, CanvasRules, dict[str, Any]]:
         argmax = make.integers(*shape, below=sizes.vocabulary)
         drawn, tokens, random = (make.integers(*shape, below=sizes.vocabulary) for _ in range(3))
         progress = CanvasProgress(

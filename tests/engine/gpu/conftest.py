@@ -8,6 +8,7 @@ import pytest
 from pairs import Pair
 from torch import nn
 
+from palimpsest.engine.layers import Layer
 from palimpsest.engine.loaded_model import LoadedModel
 
 
@@ -18,7 +19,8 @@ def shallow(calm: Pair) -> LoadedModel:
     """
     model = calm.ending_at()
     network = deepcopy(model.network)
-    kept = [network.layers[0], network.layers[-1]]
+    layers = [layer for layer in network.layers if isinstance(layer, Layer)]
+    kept = [layers[0], layers[-1]]
     for index, layer in enumerate(kept):
         layer.config = layer.self_attn.layer = replace(layer.config, index=index)
     network.layers = nn.ModuleList(kept)

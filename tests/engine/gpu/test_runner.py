@@ -12,7 +12,7 @@ from replay import random_prompt, run, submit
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.gpu.runner import FusedRunner
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import Committed, Event, Submit
+from palimpsest.engine.messages import Command, Committed, Event
 from palimpsest.engine.noise import CounterNoise
 from palimpsest.engine.sampling import Sampling
 
@@ -28,7 +28,7 @@ def fused_engine(plain: LoadedModel) -> Engine:
     return Engine(model, noise=noise, runner=FusedRunner(model, noise, quantised=False))
 
 
-def requests() -> list[Submit]:
+def requests() -> list[Command]:
     """A plain one of two canvases, with the largest seed, and one that bends its draws."""
     usual = Sampling(max_output_tokens=2 * CANVAS, seed=2**64 - 1, max_denoising_steps=2)
     bent = replace(usual, top_k=3, max_output_tokens=4)
