@@ -30,18 +30,40 @@ from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.routing import routing
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.rope import rotation
+from palimpsest.kernels.shapes import InverseFrequencies
 
-Rotations = Mapping[tuple[Rope, int], RotationTables]
+RopeKind = tuple[Rope, int]
+Rotations = Mapping[RopeKind, RotationTables]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FusedNetwork:
-    """Runs passes over a paged cache. `quantised` says whether activations are rounded to e4m3."""
+    """Runs passes over a paged cache."""
 
     config: ModelConfig
     weights: NetworkWeights
     cache: PagedCache
     quantised: bool
+    """Whether activations are rounded to e4m3, as the weights are."""
+    frequencies: Mapping[RopeKind, InverseFrequencies]
+
+    @classmethod
+    def of(
+        cls, config: ModelConfig, weights: NetworkWeights, cache: PagedCache, *, quantised: bool
+    ) -> FusedNetwork:
+        """Clears the cache: pages that nobody wrote must not hold what is no number."""
+        for rows in (*cache.keys, *cache.values):
+            rows.zero_()
+        kinds = {(layer.rope, layer.head_dim) for layer in config.layers}
+        device = weights.embedding.device
+        frequencies = {kind: frequencies_of(*kind).to(device) for kind in kinds}
+        return cls(
+            config=config,
+            weights=weights,
+            cache=cache,
+            quantised=quantised,
+            frequencies=frequencies,
+        )
 
     def forward(self, layout: PassLayout, soft_embedding: SoftEmbedding) -> Hidden:
         """Final normalised hidden states [L, H] of the canvas rows, given what the last step told
@@ -142,8 +164,7 @@ class FusedNetwork:
 
     def _rotations(self, layout: PassLayout, dtype: torch.dtype) -> Rotations:
         tables = {}
-        for kind in {(layer.rope, layer.head_dim) for layer in self.config.layers}:
-            frequencies = frequencies_of(*kind).to(layout.positions.device)
+        for kind, frequencies in self.frequencies.items():
             cosine, sine = rotation(layout.positions, frequencies, dtype)
             tables[kind] = RotationTables(cosine=cosine, sine=sine)
         return tables

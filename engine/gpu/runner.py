@@ -34,7 +34,7 @@ class FusedRunner:
         self.plain = PlainRunner(model, noise, None)
         self.windows = list(dict.fromkeys(layer.window for layer in self.config.layers))
         weights = NetworkWeights.of(model.network, quantised=quantised)
-        self.network = FusedNetwork(self.config, weights, self.plain.cache, quantised)
+        self.network = FusedNetwork.of(self.config, weights, self.plain.cache, quantised=quantised)
 
     def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
         segments = self.plain.segments(turns, sequences)

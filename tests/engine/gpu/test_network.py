@@ -75,7 +75,7 @@ def passes(side: Side) -> Iterator[list[Segment]]:
 @pytest.fixture(params=[False, True], ids=["fp32", "e4m3"])
 def fused(request: pytest.FixtureRequest, shallow: LoadedModel) -> FusedNetwork:
     weights = NetworkWeights.of(deepcopy(shallow.network), quantised=request.param)
-    return FusedNetwork(
+    return FusedNetwork.of(
         shallow.network.config, weights, Side(shallow).cache, quantised=request.param
     )
 
