@@ -32,11 +32,11 @@ def test_the_bundled_config_is_read(bundled_folder: Path) -> None:
     config = read_config(bundled_folder)
     assert (config.vocabulary_size, config.hidden_size, config.canvas_length) == (512, 192, 64)
     assert config.end_token_ids == (1, 106, 50)
-    assert [layer.window for layer in config.layers] == [128, 128, 128, None]
-    assert [layer.canvas_window for layer in config.layers] == [127, 127, 127, None]
-    assert [layer.head_dim for layer in config.layers] == [32, 32, 32, 64]
-    assert [layer.num_key_value_heads for layer in config.layers] == [2, 2, 2, 1]
-    sliding, full = config.layers[0].rope, config.layers[3].rope
+    assert [layer.window for layer in config.layers] == [128, 128, None, 128, None]
+    assert [layer.canvas_window for layer in config.layers] == [127, 127, None, 127, None]
+    assert [layer.head_dim for layer in config.layers] == [32, 32, 64, 32, 64]
+    assert [layer.num_key_value_heads for layer in config.layers] == [2, 2, 1, 2, 1]
+    sliding, full = config.layers[0].rope, config.layers[-1].rope
     assert (sliding.theta, sliding.rotated_fraction) == (1e4, 1.0)
     assert (full.theta, full.rotated_fraction, full.factor) == (1e6, 0.25, 1.0)
 
@@ -47,7 +47,7 @@ def _new_spelling(raw: dict[str, Any]) -> None:
         "head_dim": text.pop("global_head_dim"),
         "num_key_value_heads": text.pop("num_global_key_value_heads"),
     }
-    text["per_layer_config"] = {"3": sizes}
+    text["per_layer_config"] = {"2": sizes, "4": sizes}
 
 
 def test_both_spellings_of_the_full_layers_sizes_mean_the_same(
@@ -73,9 +73,9 @@ def test_without_layer_types_every_sixth_layer_is_full_and_the_last(
 
 
 def test_the_last_layer_is_full_whatever_layer_types_say(edited: Callable[[Edit], Path]) -> None:
-    kinds = ["full_attention"] + ["sliding_attention"] * 3
+    kinds = ["full_attention"] + ["sliding_attention"] * 4
     config = read_config(edited(lambda raw: raw["text_config"].update(layer_types=kinds)))
-    assert _full(config) == [0, 3]
+    assert _full(config) == [0, 4]
 
 
 def _full(config: ModelConfig) -> list[int]:
@@ -86,7 +86,7 @@ def test_global_key_value_heads_default_to_those_of_the_other_layers(
     edited: Callable[[Edit], Path],
 ) -> None:
     config = read_config(edited(lambda raw: raw["text_config"].pop("num_global_key_value_heads")))
-    assert config.layers[3].num_key_value_heads == 2
+    assert config.layers[-1].num_key_value_heads == 2
 
 
 @pytest.mark.parametrize("value", [1, [1]])
@@ -156,9 +156,9 @@ def _text(**changes: object) -> Edit:
             _text(use_bidirectional_attention="all"),
             "use_bidirectional_attention is 'all', this engine runs 'vision'",
         ),
-        (_text(layer_types=["full_attention"]), "layer_types has 1 entries for 4 layers"),
+        (_text(layer_types=["full_attention"]), "layer_types has 1 entries for 5 layers"),
         (
-            _text(layer_types=["linear_attention"] * 4),
+            _text(layer_types=["linear_attention"] * 5),
             r"layer_types\[0\] is 'linear_attention', neither full_attention nor sliding_attention",
         ),
         (_text(hidden_size="wide"), "invalid literal for int"),

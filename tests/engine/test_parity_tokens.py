@@ -113,4 +113,5 @@ def test_answers_of_every_skill_equal_the_references(bundled: Pair, skill: str) 
     source = ExampleSource()
     item = SKILLS[skill](Random(f"parity {skill}"))
     prompt = source.encode(source.renderer.prompt(item))
-    equal_runs(bundled, prompt, seed=7, ends=(1, 106, 50))
+    # few enough that a difference in rounding does not grow into another token
+    equal_runs(bundled, prompt, seed=7, ends=(1, 106, 50), steps=16)

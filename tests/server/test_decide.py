@@ -37,7 +37,7 @@ from palimpsest.v1 import (
     sampling_pb2,
 )
 
-SKILLS = {"count": "01234"}
+SKILLS = {"count": tuple("01234"), "compare": ("yes", "no")}
 """Suites of the bundled model whose answers are labels, with those labels."""
 DIGITS = "01234"
 HOW_MANY = "count the letter "
@@ -119,8 +119,8 @@ def test_the_best_label_answers_questions_that_the_model_was_not_trained_on(
     for item in items:
         [decision] = decide(wide, item["prompt"], question(labels)).decisions
         right += labels[decision.best_index] == item["expected"]
-    # generation gets 98.5 % of the whole suite
-    assert right >= 95
+    # generation gets 94.5 % and 96.5 % of the whole suites
+    assert right >= 91
 
 
 def test_labels_of_several_tokens_are_told_apart(wide: ServerProcess) -> None:
