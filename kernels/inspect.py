@@ -133,10 +133,17 @@ def _run(tool: str, *arguments: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("only", nargs="?", default="", help="only cases with this in their name")
+    parser.add_argument(
+        "--capability",
+        type=int,
+        nargs="+",
+        default=CAPABILITIES,
+        help="compute capabilities to compile for (default: 90 89)",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     arguments = parser.parse_args()
     cases = [case for case in all_cases(RELEASED, itemsize=2) if arguments.only in case.name]
-    codes = [code for capability in CAPABILITIES for code in inspect(cases, capability)]
+    codes = [code for capability in arguments.capability for code in inspect(cases, capability)]
     if arguments.json:
         print(json.dumps([asdict(code) for code in codes]))
         return

@@ -24,14 +24,19 @@ Codes = dict[tuple[str, int], list[dict]]
 
 @pytest.fixture(scope="module")
 def codes() -> Codes:
-    # another process, as in this one kernels are interpreted
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "palimpsest.kernels.inspect", "--json"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    # processes of their own, as in this one kernels are interpreted
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    command = [sys.executable, "-m", "palimpsest.kernels.inspect", "--json", "--capability"]
+    runs = [
+        subprocess.Popen([*command, str(capability)], env=environment, stdout=subprocess.PIPE)
+        for capability in SHARED_BYTES
+    ]
     by_case = defaultdict(list)
-    for code in json.loads(run.stdout):
-        by_case[code["case"], code["capability"]].append(code)
+    for run in runs:
+        output, _ = run.communicate()
+        assert run.returncode == 0
+        for code in json.loads(output):
+            by_case[code["case"], code["capability"]].append(code)
     return by_case
 
 

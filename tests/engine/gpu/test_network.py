@@ -7,6 +7,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from rounded_twin import rounded_twin
 
 from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.gpu.layout import lay_out
@@ -89,6 +90,7 @@ def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
     shallow: LoadedModel, fused: FusedNetwork
 ) -> None:
     plain_side, fused_side = Side(shallow), Side(shallow)
+    network = rounded_twin(shallow.network) if fused.quantised else shallow.network
     fused_side.cache = fused.cache
     generator = torch.Generator().manual_seed(0)
     for plain, other in zip(passes(plain_side), passes(fused_side), strict=True):
@@ -96,12 +98,13 @@ def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
         soft = torch.randn(32 * len(canvases), 64, generator=generator)
         for i, rows in zip(canvases, soft.split(32), strict=False):
             object.__setattr__(plain[i], "soft_embedding", rows)
-        hidden = run_segments(shallow.network, plain)
+        hidden = run_segments(network, plain)
         made = fused.forward(lay_out(other, fused_side.windows), soft)
         for i, rows in zip(canvases, made.split(32), strict=False):
             if fused.quantised:
-                # rounding a matrix and its input to e4m3 adds 3.7 % of noise to each product
-                error = (rows - hidden[i]).norm() / hidden[i].norm()
-                assert 0.001 < error < 0.1
+                # a last bit may tip a rounding to the next step, an eighth away; in most rows none does
+                errors = (rows - hidden[i]).norm(dim=1) / hidden[i].norm(dim=1)
+                assert errors.median() < 1e-5
+                assert errors.max() < 0.1
             else:
                 torch.testing.assert_close(rows, hidden[i], rtol=0, atol=TOLERANCE)
