@@ -102,7 +102,7 @@ def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
         made = fused.forward(lay_out(other, fused_side.windows), soft)
         for i, rows in zip(canvases, made.split(32), strict=False):
             if fused.quantised:
-                # a last bit may tip a rounding to the next step, an eighth away; in most rows none does
+                # a last bit may tip a rounding to the next step, an eighth away; mostly none does
                 errors = (rows - hidden[i]).norm(dim=1) / hidden[i].norm(dim=1)
                 assert errors.median() < 1e-5
                 assert errors.max() < 0.1
