@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -21,9 +22,13 @@ def rounded_twin(network: DiffusionGemma) -> DiffusionGemma:
             if isinstance(linear, nn.Linear):
                 linear.weight.data = _rows(linear.weight.data)
                 of = _groups if linear is layer.mlp.down_proj else _rows
-                linear.register_forward_pre_hook(lambda _, given, of=of: of(given[0]))
+                linear.register_forward_pre_hook(_before(of))
         layer.mix = _mix(layer)  # type: ignore[method-assign]
     return twin
+
+
+def _before(of: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, tuple[Tensor]], Tensor]:
+    return lambda _, given: of(given[0])
 
 
 def _mix(layer: Layer):  # noqa: ANN202 - as `Layer.mix`
