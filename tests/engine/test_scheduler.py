@@ -15,7 +15,7 @@ from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages
 from palimpsest.engine.scheduler import CANVASES_OF_A_TURN, Job, Scheduler, Turn
 
 C = 64
-TRACES = int(os.environ.get("PALIMPSEST_TRACES", "300"))
+TRACES = int(os.environ.get("PALIMPSEST_TRACES", "200"))
 """Random traces; the number that a release is tested with is 10,000."""
 
 

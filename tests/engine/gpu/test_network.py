@@ -61,11 +61,10 @@ def tokens(count: int, seed: int) -> TokenIds:
 
 
 def passes(side: Side) -> Iterator[list[Segment]]:
-    """Prompts longer and shorter than the window and a page, then a commit beside canvases."""
+    """A prompt longer than the window, then its canvas beside another prompt and its own canvas."""
     one, other = side.table(), side.table()
-    yield [side.causal(one, 70, seed=1), side.causal(other, 7, seed=2)]
-    one.advance(70, [b"0"])
-    other.advance(7, [])
+    yield [side.causal(one, 40, seed=1)]
+    one.advance(40, [])
     yield [
         side.canvas(one, 32, seed=3),
         side.causal(other, 32, seed=4),

@@ -31,7 +31,7 @@ def fused_engine(plain: LoadedModel) -> Engine:
 def requests() -> list[Command]:
     """A plain one of two canvases, with the largest seed, and one that bends its draws."""
     usual = Sampling(max_output_tokens=2 * CANVAS, seed=2**64 - 1, max_denoising_steps=2)
-    bent = replace(usual, top_k=3, max_output_tokens=4)
+    bent = replace(usual, top_k=3, max_output_tokens=4, max_denoising_steps=1)
     return [
         submit(random_prompt(30), usual),
         submit(random_prompt(5, seed=2), bent, request_id=2),
