@@ -19,6 +19,8 @@ class PageTable:
         """Tokens whose keys and values are written."""
         self.capacity = 0
         """Tokens that fit without another page; whole pages, the same in every group."""
+        self.version = 0
+        """Another one whenever pages may have changed."""
         self._pages = pages
         # in order of position, from the page of the first position that a query at `stored` sees
         self._ids: dict[Window, list[int]] = {window: [] for window in pages.pools}
@@ -29,6 +31,7 @@ class PageTable:
         `keys` are those of the complete pages that may be shared (`chain_keys`).
         """
         assert not self.capacity, "only an empty table can begin with the pages of others"
+        self.version += 1
         count = self._pages.find_prefix(keys)
         self.stored = self.capacity = count * PAGE_TOKENS
         for window, pool in self._pages.pools.items():
@@ -53,6 +56,7 @@ class PageTable:
         if not self._pages.fits(needed):
             available = {window: pool.available for window, pool in self._pages.pools.items()}
             raise OutOfPages(f"{count} tokens need {needed} pages by window, of {available}")
+        self.version += 1
         for window, pool in self._pages.pools.items():
             self._ids[window] += [pool.take() for _ in range(needed[window])]
         self.capacity = max(self.capacity, _whole_pages(self.stored + count) * PAGE_TOKENS)
@@ -66,6 +70,7 @@ class PageTable:
         assert stored <= self.capacity, "written where there is no page"
         complete = range(self.stored // PAGE_TOKENS, stored // PAGE_TOKENS)
         assert len(keys) >= complete.stop, "a complete page has no key"
+        self.version += 1
         for window, pool in self._pages.pools.items():
             ids, first = self._ids[window], self._first(window)
             for index in complete:
@@ -77,6 +82,7 @@ class PageTable:
 
     def release(self) -> None:
         """Gives all pages back; the table is empty afterwards and can be used again."""
+        self.version += 1
         for window, ids in self._ids.items():
             self._give_back(window, ids)
             ids.clear()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from palimpsest.engine.sampling import Sampling
 
@@ -30,8 +30,8 @@ class TemperatureSchedule:
 
     def at(self, step: int) -> float:
         """Temperature of `step`, counted from 1, rounded to fp32 where the reference rounds."""
-        remaining = torch.tensor(self.steps - step + 1, dtype=torch.int32) / self.steps
-        return float(self.minimum + (self.maximum - self.minimum) * remaining)
+        remaining = np.float32(self.steps - step + 1) / np.float32(self.steps)
+        return float(np.float32(self.minimum) + np.float32(self.maximum - self.minimum) * remaining)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

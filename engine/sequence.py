@@ -102,7 +102,7 @@ class Sequence:
     def segments(self, turn: Turn, cache: KeyValues, device: torch.device) -> list[Segment]:
         """What `turn` needs in the pass: tokens to encode, then the canvas."""
         segments = []
-        for start, end in self._pieces(turn.start, turn.start + turn.encode):
+        for start, end in self.pieces(turn):
             ids = torch.tensor(self.job.tokens[start:end], device=device)
             segments.append(Segment(cache=cache, token_ids=ids, start=start, causal=True))
         if turn.denoise:
@@ -118,10 +118,11 @@ class Sequence:
             )
         return segments
 
-    def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The range cut where a canvas begins: a canvas that is encoded again, or came with the
-        request, is summed up as it was when it was committed.
+    def pieces(self, turn: Turn) -> Iterator[tuple[int, int]]:
+        """What `turn` encodes, cut where a canvas begins: a canvas that is encoded again, or came
+        with the request, is summed up as it was when it was committed.
         """
+        start, end = turn.start, turn.start + turn.encode
         length, prompt = self.limits.canvas_length, len(self.request.prompt_ids)
         while start < end:
             ahead = prompt - start if start < prompt else length - (start - prompt) % length

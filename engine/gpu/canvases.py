@@ -1,94 +1,146 @@
-"""Canvases on their way to the device's step and back."""
+"""Canvases on their way to the device's step, and what it says of them on the way back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Ordered
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from palimpsest.engine.diffusion import CanvasState, StepFigures
+from palimpsest.engine.diffusion import StepFigures
+from palimpsest.engine.gpu.layout import Fields, Numbers
 from palimpsest.engine.gpu.sampler import CanvasBatch, StepReading
+from palimpsest.engine.gpu.store import CanvasStore
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.schedule import TemperatureSchedule
-from palimpsest.engine.sequence import Sequence
-from palimpsest.engine.shapes import Hidden
-from palimpsest.kernels.fused.settle import CanvasProgress, CanvasRules
+from palimpsest.kernels.fused.settle import CanvasRules, Settled
 
 
-def canvas_batch(
-    canvases: Ordered[CanvasState], sequences: Ordered[Sequence], like: Hidden
-) -> CanvasBatch:
-    """B canvases of one length before their next step; `like` has the device and the dtype."""
-    samplings = [sequence.request.sampling for sequence in sequences]
-    length, width = like.shape
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepping:
+    """A canvas of a store before its next step."""
 
-    def whole(numbers: Ordered[int], dtype: torch.dtype = torch.int32) -> Tensor:
-        return torch.tensor(numbers, dtype=dtype, device=like.device)
+    place: int
+    canvas_index: int
+    step: int
+    """Steps done."""
+    sampling: Sampling
 
-    def real(numbers: Ordered[float]) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.float32, device=like.device)
+    @property
+    def temperature(self) -> float:
+        return TemperatureSchedule.of(self.sampling).at(self.step + 1)
 
-    undrafted = whole([-1] * length)
-    drafts = [undrafted if canvas.draft is None else canvas.draft for canvas in canvases]
-    temperatures = map(_temperature, canvases, samplings)
+    def numbers(self) -> tuple[int | float, ...]:
+        """In the order of `canvas_fields`."""
+        sampling = self.sampling
+        return (
+            self.place,
+            _signed(sampling.seed),
+            self.canvas_index,
+            self.step,
+            1.0 / self.temperature,
+            sampling.entropy_bound,
+            sampling.confidence_threshold,
+            sampling.stability_threshold,
+            sampling.max_denoising_steps,
+        )
+
+
+def canvas_fields(canvases: int) -> Fields:
+    """What the step reads of each."""
+    kinds = {
+        "place": torch.int64,
+        "seeds": torch.int64,
+        "canvas_index": torch.int32,
+        "step": torch.int32,
+        "inverse_temperature": torch.float32,
+        "entropy_bound": torch.float32,
+        "confidence_threshold": torch.float32,
+        "stability_threshold": torch.int32,
+        "max_steps": torch.int32,
+    }
+    return {name: (kind, canvases) for name, kind in kinds.items()}
+
+
+def write_canvases(stepping: Sequence[Stepping], here: Numbers, *, nobodys: int) -> None:
+    """Where fewer step than there is room for, the rest is nobody's canvas."""
+    room = len(here["place"]) - len(stepping)
+    rest = Stepping(
+        place=nobodys, canvas_index=0, step=0, sampling=Sampling(max_output_tokens=1, seed=0)
+    )
+    numbers = [one.numbers() for one in (*stepping, *[rest] * room)]
+    for column, name in enumerate(canvas_fields(0)):
+        here[name][:] = [of_one[column] for of_one in numbers]
+
+
+def batch_of(there: Mapping[str, Tensor], store: CanvasStore) -> CanvasBatch:
+    """The canvases that the fields name, taken out of the store."""
+    progress, soft = store.taken(there["place"], there["step"])
+    rules = ("entropy_bound", "confidence_threshold", "stability_threshold", "max_steps")
     return CanvasBatch(
-        progress=CanvasProgress(
-            tokens=torch.stack([canvas.token_ids for canvas in canvases]).to(torch.int32),
-            draft=torch.stack([draft.to(torch.int32) for draft in drafts]),
-            unchanged_steps=whole([canvas.unchanged_steps for canvas in canvases]),
-            step=whole([canvas.step for canvas in canvases]),
-        ),
-        rules=CanvasRules(
-            entropy_bound=real([sampling.entropy_bound for sampling in samplings]),
-            confidence_threshold=real([sampling.confidence_threshold for sampling in samplings]),
-            stability_threshold=whole([sampling.stability_threshold for sampling in samplings]),
-            max_steps=whole([sampling.max_denoising_steps for sampling in samplings]),
-        ),
-        seeds=whole([_signed(sampling.seed) for sampling in samplings], torch.int64),
-        canvas_index=whole([sequence.canvas_index for sequence in sequences]),
-        inverse_temperature=1.0 / real(list(temperatures)),
-        soft_embedding=like.new_empty(len(canvases) * length, width),
+        progress=progress,
+        rules=CanvasRules(**{name: there[name] for name in rules}),
+        seeds=there["seeds"],
+        canvas_index=there["canvas_index"],
+        inverse_temperature=there["inverse_temperature"],
+        soft_embedding=soft,
     )
 
 
-def put_back(batch: CanvasBatch, canvases: Ordered[CanvasState]) -> None:
-    """Moves the canvases on to where the batch is after a step."""
-    soft = batch.soft_embedding.view(*batch.progress.tokens.shape, -1)
-    unchanged = batch.progress.unchanged_steps.tolist()
-    tokens, drafts = batch.progress.tokens.long(), batch.progress.draft.long()
-    for i, canvas in enumerate(canvases):
-        canvas.token_ids, canvas.draft, canvas.soft_embedding = tokens[i], drafts[i], soft[i]
-        canvas.unchanged_steps = unchanged[i]
-        canvas.step += 1
+def empty_reading(canvases: int, length: int, *, pinned: bool) -> StepReading:
+    """Memory of the host for what a step says."""
+
+    def empty(dtype: torch.dtype, *of_each: int) -> Tensor:
+        return torch.empty(canvases, *of_each, dtype=dtype, pin_memory=pinned)
+
+    return StepReading(
+        settled=Settled(
+            accepted=empty(torch.int8, length),
+            changed_count=empty(torch.int32),
+            mean_entropy=empty(torch.float32),
+            converged=empty(torch.int8),
+            done=empty(torch.int8),
+        ),
+        argmax=empty(torch.int32, length),
+        entropy=empty(torch.float32, length),
+        confidence=empty(torch.float32, length),
+    )
 
 
-def figures_of(
-    reading: StepReading, canvases: Ordered[CanvasState], samplings: Ordered[Sampling]
-) -> list[StepFigures]:
-    """What the step did to each canvas, which has been put back."""
+def copy_reading(source: StepReading, target: StepReading, *, first: int) -> None:
+    """To the canvases from `first` on, without waiting for it."""
+    for one, other in zip(_tensors(source), _tensors(target), strict=True):
+        other[first : first + len(one)].copy_(one, non_blocking=True)
+
+
+def figures_of(reading: StepReading, stepping: Sequence[Stepping]) -> list[StepFigures]:
+    """What the step did to each canvas, from the host's memory, which the next one overwrites."""
     settled = reading.settled
-    accepted = settled.accepted.bool().cpu()
-    confidence, entropy = reading.confidence.cpu(), reading.entropy.cpu()
     changed, mean = settled.changed_count.tolist(), settled.mean_entropy.tolist()
     converged, done = settled.converged.tolist(), settled.done.tolist()
     return [
         StepFigures(
-            temperature=TemperatureSchedule.of(sampling).at(canvas.step),
-            accepted=accepted[i],
-            confidence=confidence[i],
+            temperature=one.temperature,
+            accepted=settled.accepted[i].bool(),
+            confidence=reading.confidence[i],
             changed_count=changed[i],
             mean_entropy=mean[i],
             done=bool(done[i]),
             converged=bool(converged[i]),
-            entropy=entropy[i],
+            entropy=reading.entropy[i],
         )
-        for i, (canvas, sampling) in enumerate(zip(canvases, samplings, strict=True))
+        for i, one in enumerate(stepping)
     ]
 
 
-def _temperature(canvas: CanvasState, sampling: Sampling) -> float:
-    return TemperatureSchedule.of(sampling).at(canvas.step + 1)
+def _tensors(reading: StepReading) -> tuple[Tensor, ...]:
+    settled = reading.settled
+    return (
+        *(settled.accepted, settled.changed_count, settled.mean_entropy),
+        *(settled.converged, settled.done),
+        *(reading.argmax, reading.entropy, reading.confidence),
+    )
 
 
 def _signed(seed: int) -> int:

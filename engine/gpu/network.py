@@ -7,6 +7,7 @@ as a CUDA graph.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor
 from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.config import ModelConfig, Rope
 from palimpsest.engine.gpu.layout import PassLayout
+from palimpsest.engine.gpu.side import Side
 from palimpsest.engine.gpu.weights import LayerWeights, MlpWeights, NetworkWeights
 from palimpsest.engine.model import frequencies_of
+from palimpsest.engine.pages import Window
 from palimpsest.engine.shapes import Hidden, SoftEmbedding
 from palimpsest.kernels.fused.after_attention import after_attention
-from palimpsest.kernels.fused.after_experts import MlpOutputs, after_experts
+from palimpsest.kernels.fused.after_experts import MlpOutputs, OfSlots, after_experts
 from palimpsest.kernels.fused.attention import attention
 from palimpsest.kernels.fused.enter import enter
 from palimpsest.kernels.fused.expert_rows import expert_rows
@@ -30,7 +33,7 @@ from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.routing import routing
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.rope import rotation
-from palimpsest.kernels.shapes import InverseFrequencies
+from palimpsest.kernels.shapes import ExpertIds, InverseFrequencies
 
 RopeKind = tuple[Rope, int]
 Rotations = Mapping[RopeKind, RotationTables]
@@ -46,6 +49,8 @@ class FusedNetwork:
     quantised: bool
     """Whether activations are rounded to e4m3, as the weights are."""
     frequencies: Mapping[RopeKind, InverseFrequencies]
+    side: Side | None
+    """For the dense MLPs, which compute while the experts read; None: one after the other."""
 
     @classmethod
     def of(
@@ -63,17 +68,26 @@ class FusedNetwork:
             cache=cache,
             quantised=quantised,
             frequencies=frequencies,
+            side=Side(device),
         )
 
-    def forward(self, layout: PassLayout, soft_embedding: SoftEmbedding) -> Hidden:
-        """Final normalised hidden states [L, H] of the canvas rows, given what the last step told
-        each of them (zeros where there was none).
+    @property
+    def windows(self) -> list[Window]:
+        """The kinds of layers."""
+        return list(dict.fromkeys(layer.window for layer in self.config.layers))
+
+    def forward(
+        self, layout: PassLayout, canvas_tokens: Tensor, soft_embedding: SoftEmbedding
+    ) -> Hidden:
+        """Final normalised hidden states [T, H], given the tokens [L] of the canvas rows and what
+        the last step told each of them (zeros where there was none).
         """
         weights = self.weights
         stream, entered = enter(
             layout.token_ids,
             embedding=weights.embedding,
             scale=self.embedding_scale,
+            canvas_tokens=canvas_tokens,
             signal=self._signal(soft_embedding),
             canvas_rows=layout.canvas_rows,
             norm=weights.layers[0].input_norm,
@@ -83,7 +97,7 @@ class FusedNetwork:
         rotations = self._rotations(layout, stream.dtype)
         for layer in weights.layers:
             stream, entered = self._layer(layer, stream, entered, layout, rotations)
-        return entered.values[layout.rows_of_canvases]
+        return entered.values
 
     @property
     def embedding_scale(self) -> float:
@@ -104,25 +118,21 @@ class FusedNetwork:
         """
         attended = self._attend(layer, entered, stream.dtype, layout, rotations)
         made = after_attention(stream, attended, layer.mlp_norms, quantised=self.quantised)
+        with self.side.beside() if self.side else nullcontext():
+            dense = _mlp(layer.dense, made.dense, stream.dtype)
         routed = routing(
             made.router,
             projection=layer.router,
             per_expert_scale=layer.per_expert_scale,
             experts_per_row=self.config.experts_per_token,
         )
-        mixed = experts(
-            made.experts,
-            layer.experts,
-            lists=expert_rows(
-                routed.experts, alive=layout.alive, num_experts=self.config.num_experts
-            ),
-            experts_per_row=self.config.experts_per_token,
-            dtype=stream.dtype,
-        )
+        mixed = self._experts(layer, made.experts, routed.experts, layout, stream.dtype)
+        if self.side:
+            self.side.join()
         ended = after_experts(
             made.stream,
             MlpOutputs(
-                dense=_mlp(layer.dense, made.dense, stream.dtype),
+                dense=dense,
                 experts=mixed,
                 weights=routed.weights,
             ),
@@ -131,6 +141,24 @@ class FusedNetwork:
             quantised=self.quantised and layer is not self.weights.layers[-1],
         )
         return ended.stream, ended.following
+
+    def _experts(
+        self,
+        layer: LayerWeights,
+        entered: Rounded,
+        ids: ExpertIds,
+        layout: PassLayout,
+        dtype: torch.dtype,
+    ) -> OfSlots:
+        """Of every row and each of its experts, [T · K, H]; of dead rows nothing is written."""
+        lists = expert_rows(ids, alive=layout.alive, num_experts=self.config.num_experts)
+        return experts(
+            entered,
+            layer.experts,
+            lists=lists,
+            experts_per_row=self.config.experts_per_token,
+            dtype=dtype,
+        )
 
     def _attend(
         self,

@@ -1,28 +1,28 @@
-"""Runs passes with the fused kernels: one forward over all rows, one step of all canvases.
+"""Runs passes with the fused kernels: one launch for all rows and all canvases.
 
-Canvases of requests that change logits or draws, or ask for what is read off whole logits, take
-their step on the plain path, from the same hidden rows.
+Canvases that are narrower, or of requests that change logits or draws or ask for what is read off
+whole logits, take their step on the plain path, from the same hidden rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
 
 import torch
-from torch import Tensor
 
 from palimpsest.engine.diffusion import CanvasState, StepFigures
-from palimpsest.engine.gpu.canvases import canvas_batch, figures_of, put_back
-from palimpsest.engine.gpu.layout import lay_out
+from palimpsest.engine.gpu.canvases import Stepping, figures_of
+from palimpsest.engine.gpu.layout import Part, PassShape
 from palimpsest.engine.gpu.network import FusedNetwork
-from palimpsest.engine.gpu.sampler import step
+from palimpsest.engine.gpu.program import PassProgram
+from palimpsest.engine.gpu.store import CanvasStore, Seats
 from palimpsest.engine.gpu.weights import NetworkWeights
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.noise import CounterNoise
 from palimpsest.engine.runner import PlainRunner, Sequences
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.scheduler import Turn
-from palimpsest.engine.segments import Segment
 from palimpsest.engine.sequence import Sequence
 
 
@@ -30,68 +30,103 @@ class FusedRunner:
     """Takes the layers out of the model's network: they are kept in the kernels' form alone."""
 
     def __init__(self, model: LoadedModel, noise: CounterNoise, *, quantised: bool) -> None:
-        self.config = model.network.config
+        self.limits, config = model.limits, model.network.config
         self.plain = PlainRunner(model, noise, None)
-        self.windows = list(dict.fromkeys(layer.window for layer in self.config.layers))
         weights = NetworkWeights.of(model.network, quantised=quantised)
-        self.network = FusedNetwork.of(self.config, weights, self.plain.cache, quantised=quantised)
+        self.network = FusedNetwork.of(config, weights, self.plain.cache, quantised=quantised)
+        self.seats = Seats(
+            CanvasStore(
+                model.capacity.max_num_seqs,
+                length=model.limits.canvas_length,
+                width=config.hidden_size,
+                dtype=model.dtype,
+                device=model.device,
+            )
+        )
+        self._programs: dict[PassShape, PassProgram] = {}
+        self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
 
     def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
-        segments = self.plain.segments(turns, sequences)
-        hidden = self._hidden(segments)
-        stepping = [sequences[turn.job.request_id] for turn in turns if turn.denoise]
-        figures: dict[int, StepFigures] = {}
-        for length in dict.fromkeys(map(len, hidden)):
-            fused = [i for i, s in enumerate(stepping) if len(hidden[i]) == length and _plain(s)]
-            if fused:
-                told = self._step([stepping[i] for i in fused], [hidden[i] for i in fused])
-                figures |= zip(fused, told, strict=True)
-        rest = [i for i in range(len(stepping)) if i not in figures]
-        told = self.plain.denoise([stepping[i] for i in rest], [hidden[i] for i in rest])
-        figures |= zip(rest, told, strict=True)
-        return [figures[i] for i in range(len(stepping))]
+        parts = [part for turn in turns for part in _parts(turn, sequences[turn.job.request_id])]
+        running = [sequences[turn.job.request_id] for turn in turns if turn.denoise]
+        stepping = self._stepping(running, sequences)
+        program = self._program(parts)
+        reading = program.run(parts, stepping)
+        figures = figures_of(reading, stepping)
+        others = [i for i, sequence in enumerate(running) if not self._is_fused(sequence)]
+        for i, sequence in enumerate(running):
+            if i not in others:
+                # the next run overwrites what was read
+                _canvas(sequence).draft = reading.argmax[i].clone()
+                _canvas(sequence).step += 1
+        if others:
+            self._denoise_plainly(others, running, program.hidden_rows(parts), figures)
+        return figures
 
-    def _hidden(self, segments: list[Segment]) -> list[Tensor]:
-        """Of each canvas [C, H]."""
-        canvases = [segment for segment in segments if not segment.causal]
-        lengths = [len(segment.token_ids) for segment in canvases]
-        weight = self.network.weights.embedding
-        told = [
-            weight.new_zeros(length, weight.shape[1])
-            if segment.soft_embedding is None
-            else segment.soft_embedding
-            for segment, length in zip(canvases, lengths, strict=True)
+    def _stepping(self, running: Ordered[Sequence], sequences: Sequences) -> list[Stepping]:
+        """The canvases of the running sequences, which have places now."""
+        canvases = {request: sequence.canvas for request, sequence in sequences.items()}
+        places = self.seats.seat([s.request.request_id for s in running], canvases)
+        return [
+            Stepping(
+                place=place,
+                canvas_index=sequence.canvas_index,
+                step=_canvas(sequence).step,
+                sampling=sequence.request.sampling,
+            )
+            for sequence, place in zip(running, places, strict=True)
         ]
-        soft = torch.cat(told) if told else weight.new_empty(0, weight.shape[1])
-        hidden = self.network.forward(lay_out(segments, self.windows), soft)
-        return list(hidden.split(lengths))
 
-    def _step(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
-        """Of canvases of one length."""
-        canvases = [_canvas(sequence) for sequence in stepping]
-        batch = canvas_batch(canvases, stepping, hidden[0])
-        reading = step(
-            batch,
-            torch.cat(hidden),
-            embedding=self.network.weights.embedding,
-            embedding_scale=self.network.embedding_scale,
-            softcap=self.config.logit_softcap,
+    def _program(self, parts: Ordered[Part]) -> PassProgram:
+        shape = PassShape.of(parts, self.limits.canvas_length).rounded()
+        if shape not in self._programs:
+            self._programs[shape] = PassProgram(
+                self.network,
+                self.seats.store,
+                shape,
+                context_tokens=self.limits.max_context_tokens,
+                pool=self._pool,
+            )
+        return self._programs[shape]
+
+    def _denoise_plainly(
+        self,
+        others: Ordered[int],
+        running: Ordered[Sequence],
+        hidden: Ordered[torch.Tensor],
+        figures: list[StepFigures],
+    ) -> None:
+        """The step of those canvases that the device's is not for; their state is not there."""
+        stepping = [running[i] for i in others]
+        told = self.plain.denoise(stepping, [hidden[i] for i in others])
+        for i, of_one in zip(others, told, strict=True):
+            figures[i] = of_one
+            self.seats.leave(running[i].request.request_id)
+
+    def _is_fused(self, sequence: Sequence) -> bool:
+        """Whether its logits and draws are left as they are and nothing but tokens is asked for."""
+        if sequence.controls is not None or sequence.request.labels:
+            return False
+        if len(_canvas(sequence).token_ids) != self.limits.canvas_length:
+            return False
+        sampling, usual = sequence.request.sampling, Sampling(max_output_tokens=1, seed=0)
+        return all(
+            getattr(sampling, name) == getattr(usual, name)
+            for name in ("temperature", "top_p", "top_k", "min_p", "logprobs")
         )
-        put_back(batch, canvases)
-        return figures_of(reading, canvases, [s.request.sampling for s in stepping])
+
+
+def _parts(turn: Turn, sequence: Sequence) -> Iterator[Part]:
+    """What the turn needs in the pass, in order."""
+    table = turn.job.table
+    for start, end in sequence.pieces(turn):
+        ids = turn.job.tokens[start:end]
+        yield Part.of(table, start=start, length=end - start, token_ids=ids)
+    if turn.denoise:
+        start, length = turn.start + turn.encode, len(_canvas(sequence).token_ids)
+        yield Part.of(table, start=start, length=length)
 
 
 def _canvas(sequence: Sequence) -> CanvasState:
     assert sequence.canvas is not None, "the engine begins canvases before the pass"
     return sequence.canvas
-
-
-def _plain(sequence: Sequence) -> bool:
-    """Whether its logits and draws are left as they are and nothing but tokens is asked for."""
-    if sequence.controls is not None or sequence.request.labels:
-        return False
-    sampling, usual = sequence.request.sampling, Sampling(max_output_tokens=1, seed=0)
-    return all(
-        getattr(sampling, name) == getattr(usual, name)
-        for name in ("temperature", "top_p", "top_k", "min_p", "logprobs")
-    )

@@ -33,6 +33,29 @@ class CanvasBatch:
     soft_embedding: SoftEmbedding
     """[B · C, H], of the step before; zeros at the first."""
 
+    def part(self, first: int, last: int) -> CanvasBatch:
+        """Canvases first to last - 1, in the same memory."""
+        of, rules = slice(first, last), self.rules
+        length = self.progress.tokens.shape[1]
+        return CanvasBatch(
+            progress=CanvasProgress(
+                tokens=self.progress.tokens[of],
+                draft=self.progress.draft[of],
+                unchanged_steps=self.progress.unchanged_steps[of],
+                step=self.progress.step[of],
+            ),
+            rules=CanvasRules(
+                entropy_bound=rules.entropy_bound[of],
+                confidence_threshold=rules.confidence_threshold[of],
+                stability_threshold=rules.stability_threshold[of],
+                max_steps=rules.max_steps[of],
+            ),
+            seeds=self.seeds[of],
+            canvas_index=self.canvas_index[of],
+            inverse_temperature=self.inverse_temperature[of],
+            soft_embedding=self.soft_embedding[first * length : last * length],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReading:

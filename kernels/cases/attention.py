@@ -71,8 +71,8 @@ def _attention(
             rows=make.listed(rows),
             start=make.listed(context),
             causal=make.listed(0),
-            first_page=make.listed(0),
-            pages=make.listed(*range(context // PAGE_TOKENS))[None],
+            page_offset=make.listed(0),
+            pages=make.listed(*range(context // PAGE_TOKENS)),
         )
         # keys as large as normalised ones give sharp scores; smaller ones show every key
         query = make.numbers(rows, sizes.heads, kind.head, scale=kind.head**-0.5)

@@ -57,6 +57,7 @@ def _enter(sizes: Sizes, itemsize: int, quantised: bool) -> Case:
             "token_ids": make.integers(rows, below=sizes.vocabulary),
             "embedding": make.numbers(sizes.vocabulary, hidden),
             "scale": torch.tensor(hidden**0.5, dtype=make.dtype).item(),
+            "canvas_tokens": make.integers(rows, below=sizes.vocabulary),
             "signal": make.numbers(rows, hidden),
             "canvas_rows": torch.arange(rows, dtype=torch.int32, device=make.device),
             "norm": make.numbers(hidden),

@@ -87,8 +87,8 @@ def attention_reference(
         here = slice(int(table.first_row[segment]), int(table.first_row[segment]) + rows)
         seen = start if window is None else min(start, window - 1)
         before = torch.arange(start - seen, start)
-        page = before // PAGE_TOKENS - table.first_page[segment]
-        slots = table.pages[segment][page] * PAGE_TOKENS + before % PAGE_TOKENS
+        pages = table.pages[table.page_offset[segment] + before // PAGE_TOKENS]
+        slots = pages * PAGE_TOKENS + before % PAGE_TOKENS
         mask = None
         if table.causal[segment]:
             distance = torch.arange(rows)[:, None] - torch.arange(-seen, rows)
@@ -133,7 +133,6 @@ def attention(
         partials.sums,
         *table.numbers(),
         rows,
-        table.pages.shape[1],
         WINDOW=window,
         SHARE=share,
         G=groups,
@@ -169,10 +168,9 @@ def _attention_kernel(
     segment_rows,
     starts,
     causals,
-    first_page,
+    page_offset,
     pages,
     T,
-    P,
     WINDOW: tl.constexpr,
     SHARE: tl.constexpr,
     G: tl.constexpr,
@@ -214,7 +212,7 @@ def _attention_kernel(
     peak = tl.full((TOKENS * SHARE,), LEAST, tl.float32)
     total = tl.zeros((TOKENS * SHARE,), tl.float32)
     value_column = group * D + part * VALUES
-    pages += segment.to(tl.int64) * P - tl.load(first_page + segment)
+    pages += tl.load(page_offset + segment)
     for tile in tl.range(begin, tl.minimum(end, before)):
         position = (first_before + tile) * KEYS
         at = tl.load(pages + position // PAGE) * PAGE + position % PAGE

@@ -22,8 +22,9 @@ from palimpsest.kernels.shapes import Hidden, NormWeight, TokenIds
 
 Embedding = Float[Tensor, "V H"]
 Signal = Float[Tensor, "L H"]
+CanvasTokens = Int[Tensor, " L"]
 CanvasRows = Int[Tensor, " T"]
-"""Which row of the signal a row gets; -1 if it is causal."""
+"""Which of the L rows of canvases a row is; -1 if it is causal."""
 
 
 def enter_reference(
@@ -31,16 +32,18 @@ def enter_reference(
     *,
     embedding: Embedding,
     scale: float,
+    canvas_tokens: CanvasTokens,
     signal: Signal,
     canvas_rows: CanvasRows,
     norm: NormWeight,
     epsilon: float,
     quantised: bool,
 ) -> tuple[Hidden, Rounded]:
+    place, on_canvas = canvas_rows.clamp_min(0).long(), canvas_rows >= 0
+    token_ids = torch.where(on_canvas, canvas_tokens[place], token_ids)
     embedded = embedding[token_ids.long()] * torch.tensor(scale, dtype=embedding.dtype)
-    entering = embedded + signal[canvas_rows.clamp_min(0).long()]
-    normed = rms_norm(entering, None, epsilon=epsilon)
-    stream = torch.where((canvas_rows >= 0)[:, None], normed, embedded)
+    normed = rms_norm(embedded + signal[place], None, epsilon=epsilon)
+    stream = torch.where(on_canvas[:, None], normed, embedded)
     return stream, Rounded.of(rms_norm(stream, norm, epsilon=epsilon), quantised=quantised)
 
 
@@ -49,19 +52,23 @@ def enter(
     *,
     embedding: Embedding,
     scale: float,
+    canvas_tokens: CanvasTokens,
     signal: Signal,
     canvas_rows: CanvasRows,
     norm: NormWeight,
     epsilon: float,
     quantised: bool,
 ) -> tuple[Hidden, Rounded]:
-    """The stream [T, H] and the first layer's input. `scale` is exact in the embedding's dtype."""
+    """The stream [T, H] and the first layer's input. `token_ids` are read in causal rows alone;
+    `scale` is exact in the embedding's dtype.
+    """
     rows, width = len(token_ids), embedding.shape[1]
     stream = embedding.new_empty(rows, width)
     entered = Rounded.empty(stream, quantised=quantised)
     _enter_kernel[(rows,)](
         token_ids,
         embedding,
+        canvas_tokens,
         signal,
         canvas_rows,
         norm,
@@ -82,6 +89,7 @@ def enter(
 def _enter_kernel(
     token_ids,
     embedding,
+    canvas_tokens,
     signal,
     canvas_rows,
     norm,
@@ -99,10 +107,13 @@ def _enter_kernel(
     mask = column < H
     kind: tl.constexpr = stream.dtype.element_ty
 
-    token = tl.load(token_ids + row).to(tl.int64)
+    canvas_row = tl.load(canvas_rows + row).to(tl.int64)
+    if canvas_row >= 0:
+        token = tl.load(canvas_tokens + canvas_row).to(tl.int64)
+    else:
+        token = tl.load(token_ids + row).to(tl.int64)
     x = tl.load(embedding + token * H + column, mask=mask, other=0.0).to(tl.float32) * scale
     x = x.to(kind).to(tl.float32)
-    canvas_row = tl.load(canvas_rows + row).to(tl.int64)
     if canvas_row >= 0:
         x += tl.load(signal + canvas_row * H + column, mask=mask, other=0.0).to(tl.float32)
         x = x.to(kind).to(tl.float32)

@@ -19,7 +19,7 @@ PAGE_TOKENS: Final = 64
 
 PerTile = Int[Tensor, " tiles"]
 PerSegment = Int[Tensor, " S"]
-BlockTables = Int[Tensor, "S P"]
+PageList = Int[Tensor, " P"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,9 @@ class SegmentTable:
     """Absolute position of the first row."""
     causal: PerSegment
     """1 where a row sees keys up to its own, 0 where it sees all of its segment."""
-    first_page: PerSegment
-    """`pages[s, i]` holds the positions from 64 · (first_page[s] + i) on."""
-    pages: BlockTables
+    page_offset: PerSegment
+    """Position x of the sequence of segment s is in page `pages[page_offset[s] + x // 64]`."""
+    pages: PageList
     """Page p is the rows 64 · p to 64 · p + 63 of the cache."""
 
     def numbers(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -48,6 +48,6 @@ class SegmentTable:
             self.rows,
             self.start,
             self.causal,
-            self.first_page,
+            self.page_offset,
             self.pages,
         )

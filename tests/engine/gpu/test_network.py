@@ -4,71 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
+from laid_out import cache_of, canvas_after, causal, laid_out, random_tokens
 from rounded_twin import rounded_twin
+from torch import Tensor
 
 from palimpsest.engine.cache import PagedCache
-from palimpsest.engine.gpu.layout import lay_out
+from palimpsest.engine.gpu.layout import Part, PassShape
 from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.weights import NetworkWeights
 from palimpsest.engine.loaded_model import LoadedModel
+from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.segments import Segment, run_segments
-from palimpsest.engine.shapes import TokenIds
 
 PAGES = 40
+CANVAS = 32
 TOLERANCE = 1e-4
 """fp32 after four layers: sums in another order."""
 
 
-class Side:
-    """Sequences in a cache of one network's own; the same calls give the same pages."""
-
-    def __init__(self, model: LoadedModel) -> None:
-        config = model.network.config
-        self.windows = list(dict.fromkeys(layer.window for layer in config.layers))
-        self.pages = Pages(dict.fromkeys(self.windows, PAGES))
-        self.cache = PagedCache(
-            config,
-            dict.fromkeys(self.windows, PAGES),
-            dtype=torch.float32,
-            device=model.device,
-        )
-
-    def table(self) -> PageTable:
-        return PageTable(self.pages)
-
-    def causal(self, table: PageTable, count: int, *, seed: int) -> Segment:
-        """Tokens at the end of a sequence; `advance` the table after the pass."""
-        table.extend(count)
-        return self._segment(table, tokens(count, seed), table.stored, causal=True)
-
-    def canvas(self, table: PageTable, count: int, *, seed: int, behind: int = 0) -> Segment:
-        """A canvas behind the sequence and `behind` tokens that the same pass writes."""
-        return self._segment(table, tokens(count, seed), table.stored + behind, causal=False)
-
-    def _segment(
-        self, table: PageTable, token_ids: TokenIds, start: int, *, causal: bool
-    ) -> Segment:
-        return Segment(cache=self.cache.of(table), token_ids=token_ids, start=start, causal=causal)
-
-
-def tokens(count: int, seed: int) -> TokenIds:
-    return torch.randint(3, 500, (count,), generator=torch.Generator().manual_seed(seed))
-
-
-def passes(side: Side) -> Iterator[list[Segment]]:
+def passes(pages: Pages) -> Iterator[list[Part]]:
     """A prompt longer than the window, then its canvas beside another prompt and its own canvas."""
-    one, other = side.table(), side.table()
-    yield [side.causal(one, 40, seed=1)]
+    one, other = PageTable(pages), PageTable(pages)
+    yield [causal(one, 40, seed=1)]
     one.advance(40, [])
     yield [
-        side.canvas(one, 32, seed=3),
-        side.causal(other, 32, seed=4),
-        side.canvas(other, 32, seed=5, behind=32),
+        canvas_after(one, CANVAS),
+        causal(other, 32, seed=4),
+        canvas_after(other, CANVAS, behind=32),
     ]
 
 
@@ -76,7 +44,7 @@ def passes(side: Side) -> Iterator[list[Segment]]:
 def fused(request: pytest.FixtureRequest, shallow: LoadedModel) -> FusedNetwork:
     weights = NetworkWeights.of(deepcopy(shallow.network), quantised=request.param)
     return FusedNetwork.of(
-        shallow.network.config, weights, Side(shallow).cache, quantised=request.param
+        shallow.network.config, weights, cache_of(shallow, PAGES), quantised=request.param
     )
 
 
@@ -88,22 +56,45 @@ def fused(request: pytest.FixtureRequest, shallow: LoadedModel) -> FusedNetwork:
 def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
     shallow: LoadedModel, fused: FusedNetwork
 ) -> None:
-    plain_side, fused_side = Side(shallow), Side(shallow)
     network = rounded_twin(shallow.network) if fused.quantised else shallow.network
-    fused_side.cache = fused.cache
+    cache = cache_of(shallow, PAGES)
     generator = torch.Generator().manual_seed(0)
-    for plain, other in zip(passes(plain_side), passes(fused_side), strict=True):
-        canvases = [i for i, segment in enumerate(plain) if not segment.causal]
-        soft = torch.randn(32 * len(canvases), 64, generator=generator)
-        for i, rows in zip(canvases, soft.split(32), strict=False):
-            object.__setattr__(plain[i], "soft_embedding", rows)
-        hidden = run_segments(network, plain)
-        made = fused.forward(lay_out(other, fused_side.windows), soft)
-        for i, rows in zip(canvases, made.split(32), strict=False):
+    for parts in passes(Pages(dict.fromkeys(fused.windows, PAGES))):
+        least = PassShape.of(parts, CANVAS)
+        layout = laid_out(parts, replace(least, rows=least.rows + 64), fused.windows)
+        soft = torch.randn(CANVAS * least.canvases, 64, generator=generator)
+        ids = random_tokens(len(soft), seed=5)
+        wanted = plain_states(network, cache, parts, ids, soft)
+        made = fused.forward(layout, ids.int(), soft)[layout.rows_of_canvases]
+        for rows, hidden in zip(made.split(CANVAS), wanted, strict=False):
             if fused.quantised:
                 # a last bit may tip a rounding to the next step, an eighth away; mostly none does
-                errors = (rows - hidden[i]).norm(dim=1) / hidden[i].norm(dim=1)
+                errors = (rows - hidden).norm(dim=1) / hidden.norm(dim=1)
                 assert errors.median() < 1e-5
                 assert errors.max() < 0.1
             else:
-                torch.testing.assert_close(rows, hidden[i], rtol=0, atol=TOLERANCE)
+                torch.testing.assert_close(rows, hidden, rtol=0, atol=TOLERANCE)
+
+
+def plain_states(
+    network: DiffusionGemma, cache: PagedCache, parts: list[Part], ids: Tensor, soft: Tensor
+) -> list[Tensor]:
+    """Of the canvases, whose tokens and signals are given."""
+    of_canvases = iter(zip(ids.split(CANVAS), soft.split(CANVAS), strict=True))
+    segments = []
+    for part in parts:
+        if part.token_ids is None:
+            token_ids, signal = next(of_canvases)
+        else:
+            token_ids, signal = torch.tensor(part.token_ids), None
+        segments.append(
+            Segment(
+                cache=cache.of(part.table),
+                token_ids=token_ids,
+                start=part.start,
+                causal=part.token_ids is not None,
+                soft_embedding=signal,
+            )
+        )
+    hidden = run_segments(network, segments)
+    return [rows for rows, part in zip(hidden, parts, strict=True) if part.token_ids is None]

@@ -112,8 +112,8 @@ class Pass:
             rows=table.rows[one],
             start=table.start[one],
             causal=table.causal[one],
-            first_page=table.first_page[one],
-            pages=table.pages[one],
+            page_offset=table.page_offset[one],
+            pages=table.pages,
         )
         other.query, other.cache = self.query[rows], self.cache
         other.own = KeyValueRows(keys=self.own.keys[rows], values=self.own.values[rows])
@@ -135,27 +135,28 @@ class Pass:
         sequences = max(s.sequence for s in self.segments) + 1
         self.count = sequences * longest
         owned = torch.randperm(self.count, generator=self.generator).view(sequences, longest)
-        pages = torch.full((len(self.segments), longest), 1 << 20)  # faults if it is read
-        first_pages = [self._first(s) // PAGE_TOKENS for s in self.segments]
-        for index, segment in enumerate(self.segments):
-            last = -(-ends[index] // PAGE_TOKENS)
-            held = owned[segment.sequence, first_pages[index] : last]
-            pages[index, : len(held)] = held
+        pages, offsets = [], []
+        for segment, end in zip(self.segments, ends, strict=True):
+            first = self._first(segment) // PAGE_TOKENS
+            offsets.append(len(pages) - first)
+            pages += owned[segment.sequence, first : -(-end // PAGE_TOKENS)].tolist()
+            pages += [1 << 20]  # faults if it is read
         numbers = {
             "tile_segment": tiles,
             "first_row": first_rows,
             "rows": [s.rows for s in self.segments],
             "start": [s.start for s in self.segments],
             "causal": [int(s.causal) for s in self.segments],
-            "first_page": first_pages,
+            "page_offset": offsets,
+            "pages": pages,
         }
         tensors = {name: torch.tensor(n, dtype=torch.int32) for name, n in numbers.items()}
-        return SegmentTable(pages=pages.int(), **tensors)
+        return SegmentTable(**tensors)
 
     def _slots(self, index: int, positions: range) -> Tensor:
         position = torch.tensor(positions, dtype=torch.long)
-        page = position // PAGE_TOKENS - self.table.first_page[index]
-        return self.table.pages[index][page].long() * PAGE_TOKENS + position % PAGE_TOKENS
+        page = self.table.pages[self.table.page_offset[index] + position // PAGE_TOKENS]
+        return page.long() * PAGE_TOKENS + position % PAGE_TOKENS
 
     def _random(self, rows: int, heads: int) -> Tensor:
         # scores have a deviation of 2, so weights differ but no row sees one key alone

@@ -32,8 +32,8 @@ def table() -> SegmentTable:
         rows=rows,
         start=zero,
         causal=zero,
-        first_page=zero,
-        pages=zero[None],
+        page_offset=zero,
+        pages=zero,
     )
 
 

@@ -1,0 +1,113 @@
+"""A pass over a fixed number of rows and canvases: numbers in, one launch, numbers out.
+
+What is where changes from pass to pass, the launches do not. On a CUDA device they are one graph;
+elsewhere they run as they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from palimpsest.engine.gpu.canvases import (
+    Stepping,
+    batch_of,
+    canvas_fields,
+    copy_reading,
+    empty_reading,
+    write_canvases,
+)
+from palimpsest.engine.gpu.graph import Pool, graphed
+from palimpsest.engine.gpu.layout import Part, PassShape, fields, lay_out, layout_of, padded
+from palimpsest.engine.gpu.network import FusedNetwork
+from palimpsest.engine.gpu.packed import Packed
+from palimpsest.engine.gpu.sampler import CanvasBatch, StepReading, step
+from palimpsest.engine.gpu.store import CanvasStore
+from palimpsest.engine.shapes import Hidden
+
+AT_ONCE = 16
+"""Canvases that take their step together: each needs 2 · C · V bytes until it is done, and so many
+rows keep the device busy.
+"""
+
+
+class PassProgram:
+    """Made once for a shape; `pool` is given where there are graphs."""
+
+    def __init__(
+        self,
+        network: FusedNetwork,
+        store: CanvasStore,
+        shape: PassShape,
+        *,
+        context_tokens: int,
+        pool: Pool | None,
+    ) -> None:
+        self.network, self.store, self.shape = network, store, shape
+        self.windows = network.windows
+        device = network.weights.embedding.device
+        of_layout = fields(shape, self.windows, context_tokens=context_tokens)
+        self._packed = Packed(canvas_fields(shape.canvases) | of_layout, device=device)
+        self._layout = layout_of(self._packed.there, self.windows)
+        self._reading = empty_reading(
+            shape.canvases, shape.canvas_length, pinned=device.type == "cuda"
+        )
+        self._hidden: Hidden | None = None
+        self._parts: list[Part] = []
+        self._used = self._lay_out()
+        write_canvases([], self._packed.here, nobodys=store.nobodys)
+        self._packed.send(*self._used)
+        self._launch: Callable[[], None] = self._run if pool is None else graphed(self._run, pool)
+
+    def run(self, parts: Sequence[Part], stepping: Sequence[Stepping]) -> StepReading:
+        """A pass over `parts`, whose canvases are `stepping`, in this order.
+
+        The next run overwrites what is returned.
+        """
+        write_canvases(stepping, self._packed.here, nobodys=self.store.nobodys)
+        if parts != self._parts:  # from step to step they mostly are the same
+            self._parts = list(parts)
+            self._used = self._lay_out()
+        self._packed.send(*self._used)
+        self._launch()
+        if self.network.weights.embedding.is_cuda:
+            torch.cuda.current_stream().synchronize()
+        return self._reading
+
+    def hidden_rows(self, parts: Sequence[Part]) -> list[Hidden]:
+        """Final hidden states of each canvas in the last run, which was over `parts`."""
+        assert self._hidden is not None, "nothing was run"
+        first, rows = 0, []
+        for part in parts:
+            if part.token_ids is None:
+                rows.append(self._hidden[first : first + part.length])
+            first += padded(part.length)
+        return rows
+
+    def _lay_out(self) -> tuple[str, int]:
+        length = self.shape.canvas_length
+        return lay_out(self._parts, self._packed.here, self.windows, canvas_length=length)
+
+    def _run(self) -> None:
+        network, layout = self.network, self._layout
+        batch = batch_of(self._packed.there, self.store)
+        self._hidden = network.forward(
+            layout, batch.progress.tokens.flatten(), batch.soft_embedding
+        )
+        hidden = self._hidden.index_select(0, layout.rows_of_canvases)
+        for first in range(0, self.shape.canvases, AT_ONCE):
+            self._step(batch.part(first, first + AT_ONCE), hidden, first)
+        self.store.put(self._packed.there["place"], batch.progress, batch.soft_embedding)
+
+    def _step(self, part: CanvasBatch, hidden: Hidden, first: int) -> None:
+        """Of the canvases from `first` on."""
+        row, rows = first * self.shape.canvas_length, len(part.soft_embedding)
+        reading = step(
+            part,
+            hidden[row : row + rows],
+            embedding=self.network.weights.embedding,
+            embedding_scale=self.network.embedding_scale,
+            softcap=self.network.config.logit_softcap,
+        )
+        copy_reading(reading, self._reading, first=first)
