@@ -71,7 +71,7 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / "config.json"
     raw = read_json(path)
     try:
-        return _model(raw)
+        return model_config(raw)
     except KeyError as missing:
         raise CheckpointError(f"{path}: the key {missing} is missing") from None
     except (TypeError, ValueError) as wrong:
@@ -91,7 +91,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _model(raw: dict[str, Any]) -> ModelConfig:
+def model_config(raw: dict[str, Any]) -> ModelConfig:
+    """Of what a config.json holds. Raises KeyError, TypeError or ValueError that names the key."""
     architectures = raw.get("architectures") or []
     if ARCHITECTURE not in architectures:
         raise ValueError(f"architectures is {architectures}, this server runs {ARCHITECTURE}")

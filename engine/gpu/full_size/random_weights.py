@@ -1,7 +1,6 @@
-"""The released model's shape with random weights, made on the device layer by layer.
+"""Random weights of any size, made on the device layer by layer.
 
-For measuring speed where the weights themselves are not at hand. Numbers are those of its
-config.json; what a layer computes does not depend on them.
+For measuring speed where the weights themselves are not at hand.
 """
 
 from __future__ import annotations
@@ -9,47 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from palimpsest.engine.config import LayerConfig, ModelConfig, Rope
+from palimpsest.engine.config import LayerConfig, ModelConfig
 from palimpsest.engine.gpu.weights import LayerWeights, MlpWeights, NetworkWeights
 from palimpsest.kernels.fused.after_attention import MlpNorms
 from palimpsest.kernels.fused.after_experts import LayerEnd
 from palimpsest.kernels.fused.experts import ExpertMatrices
 from palimpsest.kernels.fused.heads import HeadNorms
 from palimpsest.kernels.fused.rounding import Rounded
-
-LAYERS = 30
-FULL_EVERY = 6
-
-
-def released_config() -> ModelConfig:
-    """DiffusionGemma 26B-A4B."""
-    return ModelConfig(
-        vocabulary_size=262_144,
-        hidden_size=2816,
-        mlp_width=2112,
-        num_heads=16,
-        num_experts=128,
-        experts_per_token=8,
-        expert_width=704,
-        epsilon=1e-6,
-        logit_softcap=30.0,
-        max_context_tokens=262_144,
-        canvas_length=256,
-        end_token_ids=(1, 106, 50),
-        pad_token_id=0,
-        layers=tuple(map(_layer_config, range(LAYERS))),
-    )
-
-
-def _layer_config(index: int) -> LayerConfig:
-    full = (index + 1) % FULL_EVERY == 0
-    return LayerConfig(
-        index=index,
-        head_dim=512 if full else 256,
-        num_key_value_heads=2 if full else 8,
-        window=None if full else 1024,
-        rope=Rope(theta=1e6 if full else 1e4, rotated_fraction=0.25 if full else 1.0, factor=1.0),
-    )
 
 
 def random_weights(
