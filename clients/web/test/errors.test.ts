@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+} from "../src/gen/google/rpc/error_details_pb.js";
+import { PalimpsestError } from "../src/errors.js";
+
+test("an error tells its code, its message and the fields to blame", () => {
+  const violation = { field: "input.sampling.seed", description: "too low" };
+  const error = PalimpsestError.from(
+    new ConnectError("too low", Code.InvalidArgument, undefined, [
+      { desc: BadRequestSchema, value: { fieldViolations: [violation] } },
+      {
+        desc: ErrorInfoSchema,
+        value: { reason: "INVALID_REQUEST", metadata: { request_id: "r" } },
+      },
+    ]),
+  );
+  assert.equal(error.code, "invalid_argument");
+  assert.equal(error.message, "too low");
+  assert.deepEqual(error.violations, [violation]);
+  assert.deepEqual([error.reason, error.requestId], ["INVALID_REQUEST", "r"]);
+});
+
+test("an error tells when to try again", () => {
+  const retry = { desc: RetryInfoSchema, value: { retryDelay: { seconds: 2n, nanos: 5e8 } } };
+  const full = new ConnectError("full", Code.ResourceExhausted, undefined, [retry]);
+  const error = PalimpsestError.from(full);
+  assert.deepEqual([error.code, error.retryAfterMs], ["resource_exhausted", 2_500]);
+});
+
+test("a connection that broke means that nobody is there, and a server's unknown does not", () => {
+  assert.equal(PalimpsestError.from(new TypeError("fetch failed")).code, "unavailable");
+  assert.equal(PalimpsestError.from(new ConnectError("odd", Code.Unknown)).code, "unknown");
+});
