@@ -18,7 +18,7 @@ COPY --from=build /opt/palimpsest /opt/palimpsest
 RUN useradd --create-home --uid 10001 palimpsest
 USER 10001
 ENV PATH=/opt/palimpsest/bin:$PATH
-EXPOSE 50051
+EXPOSE 50051 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
     CMD ["python", "-m", "palimpsest.health", "localhost:50051"]
 ENTRYPOINT ["palimpsest"]

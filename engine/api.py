@@ -18,6 +18,7 @@ from palimpsest.engine.errors import (
     InvalidRequest,
     ModelNotFound,
     Overloaded,
+    PromptTooLong,
     Unsupported,
 )
 from palimpsest.engine.messages import (
@@ -96,6 +97,7 @@ __all__ = [
     "ModelNotFound",
     "Overloaded",
     "PatternError",
+    "PromptTooLong",
     "Ready",
     "RequestEvent",
     "Sampling",

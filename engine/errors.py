@@ -2,6 +2,7 @@
 
 EngineError
 ├── InvalidRequest     the caller sent a value outside its bound; names field, value and bound
+│   └── PromptTooLong  the prompt and one canvas are more than the context
 ├── Unsupported        the field is in the contract and not built yet
 ├── ModelNotFound      another model than the served one was asked for
 ├── Overloaded         the waiting queue is full; try again later
@@ -26,11 +27,15 @@ class InvalidRequest(EngineError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[InvalidRequest], tuple[str, str]]:
-        return InvalidRequest, (self.field, self.reason)
+        return type(self), (self.field, self.reason)
 
     def under(self, parent: str) -> InvalidRequest:
         """The same complaint with its field placed below `parent`."""
-        return InvalidRequest(f"{parent}.{self.field}", self.reason)
+        return type(self)(f"{parent}.{self.field}", self.reason)
+
+
+class PromptTooLong(InvalidRequest):
+    """The prompt leaves no room for a canvas in the context; the reason says both lengths."""
 
 
 class Unsupported(EngineError):

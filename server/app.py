@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health as grpc_health
@@ -23,12 +24,19 @@ from palimpsest.server.decide import Decider
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
+from palimpsest.server.methods import Methods
 from palimpsest.server.progress import Progress
-from palimpsest.server.service import SERVICE, DiffusionService
+from palimpsest.server.reception import SERVICE, Reception
+from palimpsest.server.service import DiffusionService
 from palimpsest.server.supervisor import Supervisor
 from palimpsest.v1.service_pb2_grpc import add_DiffusionServiceServicer_to_server
 
-CLOSING_S = 1.0
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from palimpsest.server.http.listener import HttpListener
+
+CLOSING_S = 1
 """For the transport, once every answer has ended; open health watches use all of it."""
 OPTIONS = (
     # Without this a second server on the same port starts and takes half of the calls.
@@ -38,6 +46,15 @@ OPTIONS = (
     # A client that vanished is noticed, and its request ended, within about this time.
     ("grpc.keepalive_time_ms", 30_000),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where clients reach the server."""
+
+    grpc: str
+    http: str | None
+    """Up to the path; None where HTTP is off."""
 
 
 class Shutdown:
@@ -65,12 +82,12 @@ async def serve(
     shutdown: Shutdown,
     progress: Progress,
     tracer: Tracer | None,
-    listening: Callable[[str], None],
-    ready: Callable[[str, ModelInfo], None],
+    listening: Callable[[Addresses], None],
+    ready: Callable[[Addresses, ModelInfo], None],
 ) -> None:
-    """Serve until `shutdown`. `listening` is told the address, `ready` the address and the model.
+    """Serve until `shutdown`. `listening` is told the addresses, `ready` these and the model.
 
-    Raises CheckpointError for the model, EngineStopped for the engine, OSError for the address.
+    Raises CheckpointError for the model, EngineStopped for the engine, OSError for an address.
     """
     gate = Gate()
     codec = asyncio.ensure_future(asyncio.to_thread(_load_codec, config.engine.model))
@@ -78,30 +95,33 @@ async def serve(
     engine = Supervisor(config.engine, max_queue=config.max_queue, watcher=health)
     defaults = config.default_chat_template_kwargs
     generator = Generator(engine, gate, codec, template_defaults=defaults)
-    service = DiffusionService(
-        generator,
-        Decider(generator, engine, gate),
-        max_request_s=config.max_request_seconds,
-        tracer=tracer,
-    )
-    server = _grpc_server(service, health)
-    address = _bind(server, config)
+    methods = Methods(generator, Decider(generator, engine, gate))
+    reception = Reception(max_request_s=config.max_request_seconds, tracer=tracer)
+    server = _grpc_server(DiffusionService(methods, reception), health)
+    listener = _http_listener(config)
+    at = Addresses(grpc=_bind(server, config), http=None if listener is None else listener.url)
     await health.start()
     await server.start()
-    listening(address)
+    http = None
+    if listener is not None:
+        http = listener.start(_http_doors(generator, methods, reception, health, config))
+    listening(at)
     running = asyncio.ensure_future(engine.run())
-    announcing = asyncio.ensure_future(_announce(health, address, ready))
-    for task in (codec, running):
+    announcing = asyncio.ensure_future(_announce(health, at, ready))
+    serving = [running] if http is None else [running, http.task]
+    for task in (codec, *serving):
         task.add_done_callback(partial(_end_if_failed, shutdown))
     try:
         await shutdown.requested.wait()
         await health.shut_down()
         drained = await drain(gate, shutdown, config.shutdown_timeout)
         await server.stop(CLOSING_S if drained else None)
+        if http is not None:
+            await http.stop(CLOSING_S if drained else 0)
     finally:
-        announcing.cancel()
-        running.cancel()
-        outcomes = await asyncio.gather(codec, running, return_exceptions=True)
+        for task in (announcing, *serving):
+            task.cancel()
+        outcomes = await asyncio.gather(codec, *serving, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
@@ -125,8 +145,10 @@ def _end_if_failed(shutdown: Shutdown, task: asyncio.Future[Any]) -> None:
         shutdown.request_now()
 
 
-async def _announce(health: Health, address: str, ready: Callable[[str, ModelInfo], None]) -> None:
-    ready(address, await health.wait_served())
+async def _announce(
+    health: Health, at: Addresses, ready: Callable[[Addresses, ModelInfo], None]
+) -> None:
+    ready(at, await health.wait_served())
 
 
 def _grpc_server(service: DiffusionService, health: Health) -> grpc.aio.Server:
@@ -136,6 +158,36 @@ def _grpc_server(service: DiffusionService, health: Health) -> grpc.aio.Server:
     names = (SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return server
+
+
+def _http_listener(config: ServerConfig) -> HttpListener | None:
+    """Raises OSError."""
+    if config.http_port is None:
+        return None
+    # Not at the top: HTTP takes a quarter of a second to load, and gRPC alone needs none of it.
+    from palimpsest.server.http.listener import HttpListener
+
+    return HttpListener(config.host, config.http_port)
+
+
+def _http_doors(
+    generator: Generator,
+    methods: Methods,
+    reception: Reception,
+    health: Health,
+    config: ServerConfig,
+) -> ASGIApp:
+    """All that the HTTP port answers."""
+    from starlette.routing import Mount
+
+    from palimpsest.server.connect.app import ConnectApp
+    from palimpsest.server.connect.cors import with_cors
+    from palimpsest.server.http.app import http_app
+    from palimpsest.server.openai.door import openai_routes
+
+    connect = ConnectApp(methods, reception)
+    routes = [*openai_routes(generator, reception), Mount(connect.path, connect)]
+    return with_cors(http_app(health, routes), config.cors_origin)
 
 
 def _bind(server: grpc.aio.Server, config: ServerConfig) -> str:

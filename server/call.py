@@ -52,6 +52,10 @@ class Call:
         self._answers.append(AnswerRecord(self, self._trace))
         return self._answers[-1]
 
+    def remaining_s(self) -> float:
+        """Seconds to the deadline; negative behind it."""
+        return self.deadline_s - asyncio.get_running_loop().time()
+
     def end(self, status: str) -> None:
         """Write the log line and close the trace. `status` is a gRPC status name, such as `OK`."""
         end_ns = time.time_ns()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
@@ -23,10 +24,12 @@ from palimpsest.engine.api import (
 USAGE_ERROR = 2
 """Exit code for flags and checkpoints that cannot be served."""
 
+_ORIGIN = re.compile(r"https?://[^/\s?#]+")
+
 EXAMPLES = """\
 examples:
   palimpsest serve
-      the bundled model on 127.0.0.1:50051
+      the bundled model on 127.0.0.1:50051, and for OpenAI's clients on http://127.0.0.1:8080/v1
   palimpsest serve --model /models/diffusiongemma --host 0.0.0.0 --port 50051
       a checkpoint folder, reachable from other machines
   palimpsest serve --max-model-len 8192 --gpu-memory-utilization 0.8 --device cuda:1
@@ -46,6 +49,10 @@ class ServerConfig:
     host: str
     port: int
     """0 picks a free one."""
+    http_port: int | None
+    """As `port`; None: there is no HTTP."""
+    cors_origin: Sequence[str]
+    """Of pages that may call over HTTP, as browsers write them; `*` is all."""
     max_queue: int
     """Requests that may wait while others run."""
     max_request_seconds: float
@@ -66,6 +73,11 @@ class ServerConfig:
             if name == "enable_thinking" and not isinstance(value, bool):
                 raise ValueError(f"{flag}: enable_thinking: {value!r} is not true or false")
         _within("--port", self.port, 0, 65_535)
+        if self.http_port is not None:
+            _within("--http-port", self.http_port, 0, 65_535)
+        for origin in self.cors_origin:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"--cors-origin: {origin!r} is not *, nor like https://a.example")
         _within("--max-queue", self.max_queue, 0, 100_000)
         _within("--max-request-seconds", self.max_request_seconds, 0.001, 86_400)
         _within("--shutdown-timeout", self.shutdown_timeout, 0, 86_400)
@@ -118,7 +130,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="palimpsest serve",
-        description="Serve a text-diffusion model over gRPC.",
+        description="Serve a text-diffusion model over gRPC, and over HTTP for OpenAI's clients.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -135,6 +147,15 @@ def _parser() -> argparse.ArgumentParser:
 def _within(flag: str, value: float, low: float, high: float) -> None:
     if math.isnan(value) or not low <= value <= high:
         raise ValueError(f"{flag}: {value} is not within {low} to {high}")
+
+
+def _port_or_off(text: str) -> int | None:
+    if text == "off":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a port nor 'off'") from None
 
 
 def _json_object(text: str) -> Mapping[str, Any]:
@@ -210,7 +231,20 @@ _SERVER_FLAGS: Mapping[str, dict[str, Any]] = {
     "--port": {
         "type": int,
         "default": 50_051,
-        "help": "port to listen on; 0 picks a free one (default: %(default)s)",
+        "help": "port of gRPC; 0 picks a free one (default: %(default)s)",
+    },
+    "--http-port": {
+        "type": _port_or_off,
+        "default": 8_080,
+        "metavar": "PORT",
+        "help": "port of HTTP; 0 picks a free one, 'off' is none (default: %(default)s)",
+    },
+    "--cors-origin": {
+        "action": "append",
+        "default": [],
+        "metavar": "ORIGIN",
+        "help": "let pages of this origin call over HTTP, such as https://app.example; * is all; "
+        "may be repeated (default: none)",
     },
     "--max-queue": {
         "type": int,
@@ -236,7 +270,8 @@ _SERVER_FLAGS: Mapping[str, dict[str, Any]] = {
     },
     "--ready-json": {
         "action": "store_true",
-        "help": 'print {"address": …, "model": …} on standard output when requests are answered',
+        "help": 'print {"address": …, "http": …, "model": …} on standard output when requests are '
+        "answered; http is null where it is off",
     },
     "--exit-with-stdin": {
         "action": "store_true",

@@ -1,7 +1,8 @@
-"""The one table from engine errors to gRPC statuses, and the one way a handler ends with a status.
+"""The one table from errors to statuses, and the one way a call ends with one. Knows no transport.
 
-Details are google.rpc's: ErrorInfo always, BadRequest where a field is to blame, RetryInfo where it
-is worth trying again.
+A status is google.rpc's, which gRPC and Connect both speak: a code, a message and details. These
+are ErrorInfo always, BadRequest where a field is to blame, RetryInfo where it is worth trying
+again.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from palimpsest.engine.api import (
     CheckpointError,
@@ -27,6 +26,7 @@ from palimpsest.engine.api import (
     InvalidRequest,
     ModelNotFound,
     Overloaded,
+    PromptTooLong,
     Unsupported,
 )
 from palimpsest.server.call import Call
@@ -36,64 +36,74 @@ log = logging.getLogger(__name__)
 DOMAIN = "palimpsest"
 
 
+class MethodNotBuilt(Exception):
+    """The contract has the method, this version does not."""
+
+
+class Refused(Exception):
+    """A call has ended with `status`, and a transport has to say so."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What an error means to the caller."""
 
-    code: grpc.StatusCode
+    code: code_pb2.Code
     reason: str
 
 
 TABLE: Mapping[type[Exception], Verdict] = {
-    InvalidRequest: Verdict(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
-    Unsupported: Verdict(grpc.StatusCode.UNIMPLEMENTED, "UNSUPPORTED"),
-    ModelNotFound: Verdict(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
-    Overloaded: Verdict(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
-    EngineStopped: Verdict(grpc.StatusCode.UNAVAILABLE, "ENGINE_STOPPED"),
-    CheckpointError: Verdict(grpc.StatusCode.FAILED_PRECONDITION, "CHECKPOINT_UNUSABLE"),
-    DoesNotFit: Verdict(grpc.StatusCode.FAILED_PRECONDITION, "DOES_NOT_FIT"),
-    EngineError: Verdict(grpc.StatusCode.INTERNAL, "ENGINE_FAILED"),
-    TimeoutError: Verdict(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    InvalidRequest: Verdict(code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    PromptTooLong: Verdict(code_pb2.INVALID_ARGUMENT, "CONTEXT_LENGTH_EXCEEDED"),
+    Unsupported: Verdict(code_pb2.UNIMPLEMENTED, "UNSUPPORTED"),
+    MethodNotBuilt: Verdict(code_pb2.UNIMPLEMENTED, "METHOD_NOT_BUILT"),
+    ModelNotFound: Verdict(code_pb2.NOT_FOUND, "MODEL_NOT_FOUND"),
+    Overloaded: Verdict(code_pb2.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
+    EngineStopped: Verdict(code_pb2.UNAVAILABLE, "ENGINE_STOPPED"),
+    CheckpointError: Verdict(code_pb2.FAILED_PRECONDITION, "CHECKPOINT_UNUSABLE"),
+    DoesNotFit: Verdict(code_pb2.FAILED_PRECONDITION, "DOES_NOT_FIT"),
+    EngineError: Verdict(code_pb2.INTERNAL, "ENGINE_FAILED"),
+    TimeoutError: Verdict(code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
 }
 DEADLINE_SLACK_S = 0.05
 """A caller's clock has run since before its request arrived, so it ends the call before ours."""
-UNKNOWN_FAILURE = Verdict(grpc.StatusCode.INTERNAL, "INTERNAL")
+UNKNOWN_FAILURE = Verdict(code_pb2.INTERNAL, "INTERNAL")
 
 
-@contextlib.asynccontextmanager
-async def reply_with_status(context: grpc.aio.ServicerContext, call: Call) -> AsyncIterator[None]:
-    """Around the body of every handler, streams included: whatever happens, there is a status."""
+@contextlib.contextmanager
+def ending(call: Call) -> Iterator[None]:
+    """Around the body of every handler, streams included: whatever happens, the call ends.
+
+    Raises Refused in place of whatever went wrong; a caller who left is not answered.
+    """
     try:
         yield
-    except (EngineError, TimeoutError) as error:
-        await _refuse(context, call, TABLE[type(error)], error)
+    except (EngineError, TimeoutError, MethodNotBuilt) as error:
+        raise _refused(call, TABLE[type(error)], error) from error
     except (asyncio.CancelledError, GeneratorExit):
         # A stream that waits for its reader ends in GeneratorExit instead of CancelledError.
-        remaining_s = context.time_remaining()
-        in_time = remaining_s is None or remaining_s > DEADLINE_SLACK_S
+        in_time = call.remaining_s() > DEADLINE_SLACK_S
         call.end("CANCELLED" if in_time else "DEADLINE_EXCEEDED")
         raise
-    except Exception:
+    except Exception as error:
         log.exception("request_id=%s failed", call.request_id)
         failure = EngineError("the server failed; its log says why")
-        await _refuse(context, call, UNKNOWN_FAILURE, failure)
+        raise _refused(call, UNKNOWN_FAILURE, failure) from error
     else:
         call.end("OK")
 
 
-async def _refuse(
-    context: grpc.aio.ServicerContext, call: Call, verdict: Verdict, error: Exception
-) -> None:
-    call.end(verdict.code.name)
+def _refused(call: Call, verdict: Verdict, error: Exception) -> Refused:
+    call.end(code_pb2.Code.Name(verdict.code))
     message = str(error)
-    if verdict.code is grpc.StatusCode.INTERNAL:
+    if verdict.code == code_pb2.INTERNAL:
         message = f"{message} (request {call.request_id})"
-    status = status_pb2.Status(
-        code=verdict.code.value[0],
-        message=message,
-        details=[_packed(detail) for detail in details(verdict, error, call.request_id)],
-    )
-    await context.abort_with_status(rpc_status.to_status(status))
+    found = [_packed(detail) for detail in details(verdict, error, call.request_id)]
+    return Refused(status_pb2.Status(code=verdict.code, message=message, details=found))
 
 
 def details(verdict: Verdict, error: Exception, request_id: str) -> list[Message]:

@@ -18,6 +18,7 @@ from palimpsest.engine.api import (
     InvalidRequest,
     ModelInfo,
     ModelNotFound,
+    PromptTooLong,
     Sampling,
     Submit,
     TextCodec,
@@ -202,7 +203,7 @@ def _within_context(sampling: Sampling, model: ModelInfo, *, prompt_tokens: int)
     """An answer ends with the context at the latest. Raises InvalidRequest if no canvas fits."""
     room = model.max_context_tokens - prompt_tokens
     if room < model.canvas_length:
-        raise InvalidRequest(
+        raise PromptTooLong(
             "prompt",
             f"{prompt_tokens} tokens and one canvas of {model.canvas_length} are more than the "
             f"context of {model.max_context_tokens} tokens",

@@ -1,14 +1,27 @@
-"""What the outside is told about the state: `grpc.health.v1`, and people at the terminal."""
+"""What the outside is told about the state: `grpc.health.v1`, probes over HTTP, and people at the
+terminal.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined] # untyped
 
 from palimpsest.engine.api import Loading, ModelInfo, TextCodec
 from palimpsest.server.progress import Progress
+
+
+class Phase(enum.Enum):
+    """Where the server is in its life."""
+
+    LOADING = "loading"
+    SERVING = "serving"
+    RESTARTING = "restarting"
+    """The engine process ended and is being started again."""
+    DRAINING = "draining"
 
 
 class Health:
@@ -19,10 +32,15 @@ class Health:
     ) -> None:
         """`services` get the same status as the whole server, whose name is empty."""
         self.servicer = health_aio.HealthServicer()
+        self._phase = Phase.LOADING
         self._services = ("", *services)
         self._progress = progress
         self._codec = codec
         self._served: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
+
+    @property
+    def phase(self) -> Phase:
+        return self._phase
 
     async def start(self) -> None:
         """Say that nothing is served yet; before listening."""
@@ -39,16 +57,23 @@ class Health:
         # Raises what is wrong with the tokenizer to whoever starts the engine.
         await asyncio.shield(self._codec)
         self._progress.end()
+        self._enter(Phase.SERVING)
         await self._set(health_pb2.HealthCheckResponse.SERVING)
         if not self._served.done():
             self._served.set_result(model)
 
     async def down(self) -> None:
+        self._enter(Phase.RESTARTING)
         await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def shut_down(self) -> None:
         """NOT_SERVING from now on, whatever the engine does."""
+        self._phase = Phase.DRAINING
         await self.servicer.enter_graceful_shutdown()
+
+    def _enter(self, phase: Phase) -> None:
+        if self._phase is not Phase.DRAINING:
+            self._phase = phase
 
     async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         for service in self._services:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from opentelemetry.trace import Tracer
 
 from palimpsest.engine.api import CheckpointError, EngineStopped, ModelInfo
-from palimpsest.server.app import Shutdown, serve
+from palimpsest.server.app import Addresses, Shutdown, serve
 from palimpsest.server.config import USAGE_ERROR, ServerConfig, parse, wants_traces
 from palimpsest.server.progress import Progress
 
@@ -64,14 +64,18 @@ async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | N
         arguments = (loop, shutdown)
         threading.Thread(target=_watch_stdin, args=arguments, daemon=True).start()
 
-    def listening(address: str) -> None:
-        _say(f"listening on {address}, loading {config.engine.model}")
+    def listening(at: Addresses) -> None:
+        both = at.grpc if at.http is None else f"{at.grpc} and {at.http}"
+        _say(f"listening on {both}, loading {config.engine.model}")
 
-    def ready(address: str, model: ModelInfo) -> None:
+    def ready(at: Addresses, model: ModelInfo) -> None:
         _say(_room(model))
-        _say(f"serving {model.name} on {address}")
+        _say(f"serving {model.name} on {at.grpc}")
+        if at.http is not None:
+            _say(f"OpenAI's API is at {at.http}/v1")
         if config.ready_json:
-            sys.stdout.write(json.dumps({"address": address, "model": model.name}) + "\n")
+            ready = {"address": at.grpc, "http": at.http, "model": model.name}
+            sys.stdout.write(json.dumps(ready) + "\n")
             sys.stdout.flush()
 
     await serve(

@@ -19,6 +19,7 @@ FOLDERS = {
     "server": "palimpsest/server",
 }
 SERVER_ONLY = [
+    "connectrpc",
     "grpc_health",
     "grpc_reflection",
     "grpc_status",
@@ -26,8 +27,10 @@ SERVER_ONLY = [
     "numpy",
     "opentelemetry",
     "safetensors",
+    "starlette",
     "torch",
     "transformers",
+    "uvicorn",
 ]
 
 CLIENT_ALONE = f"""

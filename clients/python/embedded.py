@@ -24,6 +24,7 @@ from palimpsest.errors import EmbeddedServerError, ServerPartsMissing
 SERVER_MODULE = "palimpsest.server"
 SERVER_PARTS = ("torch", "transformers", "safetensors")
 """Packages that only `pip install 'palimpsest[serve]'` brings."""
+FLAGS = ("--port", "0", "--http-port", "off", "--ready-json", "--exit-with-stdin")
 ERROR_MARKER = "palimpsest serve: error: "
 """Opens the line in which the server says why it ends."""
 STOP_TIMEOUT_S = 10.0
@@ -48,7 +49,7 @@ class EmbeddedServer:
         """Starts a server of `model` (its own default if None), with more flags of the server."""
         require_server_parts()
         chosen = [] if model is None else ["--model", model]
-        command = [*_server_command(), "--port", "0", "--ready-json", "--exit-with-stdin"]
+        command = [*_server_command(), *FLAGS]
         # The server's log would tear up a canvas on the terminal; it is read only when it fails.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._process = subprocess.Popen(

@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pytest
+from openai import OpenAI
+from openai_calls import connected
 from server_process import ServerProcess, Start, start_server
+
+ORIGIN = "https://page.example"
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One for all tests that leave it as they found it; one request runs, and 60 may wait."""
+    """One for all tests that leave it as they found it; one request runs, and 60 may wait; pages of
+    `ORIGIN` may call."""
     log_path = tmp_path_factory.mktemp("server") / "log"
-    started = start_server(log_path, "--max-num-seqs", "1", "--max-queue", "60")
+    flags = ("--max-num-seqs", "1", "--max-queue", "60", "--cors-origin", ORIGIN)
+    started = start_server(log_path, *flags)
     yield started
     assert started.stop() == 0, started.log
+
+
+@pytest.fixture(scope="session")
+def client(server: ServerProcess) -> Iterator[OpenAI]:
+    """The official OpenAI client of `server`."""
+    with connected(server) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,17 @@ def test_without_flags_the_bundled_model_is_served_on_the_loopback_address() -> 
     assert (config.engine.model, config.host, config.port) == ("bundled", "127.0.0.1", 50_051)
 
 
+def test_http_is_on_its_own_port_unless_it_is_off() -> None:
+    assert parse([]).http_port == 8_080
+    assert parse(["--http-port", "0"]).http_port == 0
+    assert parse(["--http-port", "off"]).http_port is None
+
+
+def test_pages_of_several_origins_may_call() -> None:
+    config = parse(["--cors-origin", "https://a.example", "--cors-origin", "*"])
+    assert config.cors_origin == ["https://a.example", "*"]
+
+
 def test_flags_are_called_as_vllm_calls_them() -> None:
     model = "--model /models/x --served-model-name x --max-model-len 4096 --max-num-seqs 8"
     device = "--gpu-memory-utilization 0.5 --dtype bfloat16"
@@ -32,7 +43,14 @@ def test_flags_are_called_as_vllm_calls_them() -> None:
     [
         (["--port", "65536"], "--port: 65536 is not within 0 to 65535"),
         (["--port", "many"], "argument --port: invalid int value: 'many'"),
+        (["--http-port", "65536"], "--http-port: 65536 is not within 0 to 65535"),
+        (["--http-port", "on"], "argument --http-port: 'on' is neither a port nor 'off'"),
         (["--host", ""], "--host: '' is not an address"),
+        (["--http-port", "-1"], "--http-port: -1 is not within 0 to 65535"),
+        (
+            ["--cors-origin", "https://a.example/app"],
+            "--cors-origin: 'https://a.example/app' is not *, nor like https://a.example",
+        ),
         (["--max-queue", "-1"], "--max-queue: -1 is not within 0 to 100000"),
         (
             ["--max-request-seconds", "nan"],

@@ -21,7 +21,8 @@ from palimpsest.engine.api import (
     Unsupported,
 )
 from palimpsest.server.call import Call
-from palimpsest.server.errors import TABLE, reply_with_status
+from palimpsest.server.errors import TABLE
+from palimpsest.server.service import reply_with_status
 from palimpsest.v1 import generation_pb2
 from palimpsest.v1.service_pb2_grpc import (
     DiffusionServiceServicer,

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
-from server_process import ServerProcess, Start
+from server_process import COMMAND, ServerProcess, Start
 
 from palimpsest.engine.api import checkpoint_folder
 from palimpsest.v1 import canvas_pb2, generation_pb2, prompt_pb2, sampling_pb2
@@ -59,7 +58,7 @@ def watch(server: ServerProcess) -> Iterator[int]:
 
 def start_badly(*flags: str) -> tuple[int, str]:
     """Exit code and standard error of a server that does not come up."""
-    command = [sys.executable, "-m", "palimpsest.server", "--threads", "1", *flags]
+    command = [*COMMAND, *flags]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=EXIT_S, check=False)
     return ended.returncode, ended.stderr
 
@@ -108,8 +107,7 @@ def test_a_terminated_server_finishes_what_runs_and_takes_nothing_new(start: Sta
 
 
 def test_a_server_that_is_stopped_while_loading_ends_at_once() -> None:
-    command = [sys.executable, "-m", "palimpsest.server", "--port", "0", "--threads", "1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(COMMAND, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "listening on 127.0.0.1:" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -118,7 +116,7 @@ def test_a_server_that_is_stopped_while_loading_ends_at_once() -> None:
 
 
 def test_a_model_folder_that_is_not_there_ends_with_code_2_and_its_name() -> None:
-    code, printed = start_badly("--port", "0", "--model", "/nowhere")
+    code, printed = start_badly("--model", "/nowhere")
     assert code == 2
     assert "--model /nowhere" in printed.splitlines()[-1]
     assert "Traceback" not in printed
@@ -128,7 +126,7 @@ def test_a_truncated_checkpoint_ends_with_code_2_and_the_files_name(tmp_path: Pa
     folder = shutil.copytree(checkpoint_folder("bundled"), tmp_path / "cut")
     weights = folder / "model.safetensors"
     os.truncate(weights, weights.stat().st_size // 2)
-    code, printed = start_badly("--port", "0", "--model", str(folder))
+    code, printed = start_badly("--model", str(folder))
     assert code == 2
     assert printed.splitlines()[-1].startswith("palimpsest serve: error: ")
     assert "model.safetensors" in printed.splitlines()[-1]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import grpc
 import pytest
 from calls import COUNT, REVERSE, asking, deciding, question
+from connect_calls import CONNECT_JSON, call
+from openai_calls import ask, connected
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from otlp_receiver import Receiver, attributes, receiving
 from server_process import ServerProcess, Start
@@ -106,6 +108,16 @@ def test_the_canvases_of_all_candidates_are_in_one_tree_and_counted_together(
     )
 
 
+def test_a_request_over_http_is_traced_as_one_over_grpc(traced: Traced) -> None:
+    headers = {"x-request-id": "over-http", "traceparent": TRACEPARENT}
+    with connected(traced.server) as client:
+        assert ask(client, REVERSE, extra_headers=headers).choices[0].finish_reason == "stop"
+    root = traced.receiver.request_span("over-http")
+    assert (root.trace_id.hex(), root.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
+    assert attributes(root)[tracing.RPC_METHOD] == "/v1/chat/completions"
+    assert named(traced.receiver.children(root), tracing.CANVAS_SPAN)
+
+
 def test_every_span_lies_within_its_parent(traced: Traced) -> None:
     list(traced.stream("nested", prompt=COUNT))
     parents = [traced.receiver.request_span("nested")]
@@ -130,6 +142,17 @@ def test_the_request_span_tells_model_tokens_and_how_it_ended(traced: Traced) ->
     assert figures[tracing.GEN_AI_INPUT_TOKENS] == completed.usage.prompt_tokens
     assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == completed.usage.output_tokens
     assert "palimpsest" in traced.receiver.services
+
+
+async def test_a_request_over_connect_belongs_to_its_callers_trace_too(traced: Traced) -> None:
+    request = generation_pb2.GenerateRequest(input=asking(REVERSE))
+    request.input.request_id = "over-connect"
+    await call(
+        traced.server, CONNECT_JSON, "Generate", request, headers={"traceparent": TRACEPARENT}
+    )
+    root = traced.receiver.request_span("over-connect")
+    assert (root.trace_id.hex(), root.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
+    assert attributes(root)[tracing.RPC_METHOD] == "palimpsest.v1.DiffusionService/Generate"
 
 
 def test_the_questions_of_a_call_are_canvases_of_one_tree(traced: Traced) -> None:

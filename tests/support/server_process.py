@@ -18,7 +18,8 @@ from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
 
 MODEL = "bundled"
 EXIT_S = 30.0
-COMMAND = (sys.executable, "-m", "palimpsest.server", "--port", "0", "--threads", "1")
+PORTS = ("--port", "0", "--http-port", "0")
+COMMAND = (sys.executable, "-m", "palimpsest.server", *PORTS, "--threads", "1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class ServerProcess:
 
     process: subprocess.Popen[str]
     address: str
+    url: str
+    """Of its HTTP port."""
     log_path: Path
     channel: grpc.Channel
 
@@ -74,11 +77,17 @@ def start_server(
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, log_path.read_text()
-    address = json.loads(line)["address"]
+    ready = json.loads(line)
     # Small windows, as our own client has them: a reader that does not read is noticed soon.
     options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4_096))
-    channel = grpc.insecure_channel(address, options)
-    return ServerProcess(process=process, address=address, log_path=log_path, channel=channel)
+    channel = grpc.insecure_channel(ready["address"], options)
+    return ServerProcess(
+        process=process,
+        address=ready["address"],
+        url=ready["http"],
+        log_path=log_path,
+        channel=channel,
+    )
 
 
 def endless_model(folder: Path, *, end_token: int) -> Path:

@@ -1,0 +1,1 @@
+"""DiffusionService for browsers and curl."""

@@ -1,0 +1,122 @@
+"""The paths of OpenAI's API, and the path of a request through them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from palimpsest.engine.api import ModelInfo, TextCodec
+from palimpsest.server import convert
+from palimpsest.server.call import Call
+from palimpsest.server.generation import Generator
+from palimpsest.server.http.hangup import until_hangup
+from palimpsest.server.http.request_ids import accepted
+from palimpsest.server.openai.answers import first_call_only
+from palimpsest.server.openai.bodies import json_body, too_deep
+from palimpsest.server.openai.chat import ChatLayout
+from palimpsest.server.openai.completions import CompletionLayout
+from palimpsest.server.openai.errors import reply_with_error
+from palimpsest.server.openai.logprobs import TokenTexts
+from palimpsest.server.openai.members import Members
+from palimpsest.server.openai.names import named_as_sent
+from palimpsest.server.openai.replies import Layout, answer_stream, answer_whole
+from palimpsest.server.openai.requests import Asked, chat_request, completion_request
+from palimpsest.server.openai.sending import Reply
+from palimpsest.server.reception import Reception
+
+
+def openai_routes(generator: Generator, reception: Reception) -> list[Route]:
+    """For an ASGI app."""
+    models = Models(generator, reception)
+    chat = Answering("/v1/chat/completions", generator, reception, chat_request, ChatLayout)
+    completions = Answering(
+        "/v1/completions", generator, reception, completion_request, CompletionLayout
+    )
+    return [
+        Route(chat.path, chat, methods=["POST"]),
+        Route(completions.path, completions, methods=["POST"]),
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{name:path}", models, methods=["GET"]),
+    ]
+
+
+class Answering:
+    """One path that generates, as an ASGI app."""
+
+    def __init__(
+        self,
+        path: str,
+        generator: Generator,
+        reception: Reception,
+        read: Callable[[Members, TextCodec], Asked],
+        layout: Callable[[TokenTexts | None], Layout],
+    ) -> None:
+        """`read` says what a body asks for, `layout` what the answer looks like."""
+        self.path = path
+        self._generator = generator
+        self._reception = reception
+        self._read = read
+        self._layout = layout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        call = accepted(request, self.path, self._reception)
+        reply = Reply(send, call.request_id)
+        async with reply_with_error(reply, call):
+            body = await json_body(request)
+            await until_hangup(receive, self._answer(body, call, reply))
+
+    async def _answer(self, body: Members, call: Call, reply: Reply) -> None:
+        self._generator.model("")  # Raises while the model is being loaded.
+        codec = await self._generator.loaded_codec()
+        asked = self._asked(body, codec)
+        texts = None
+        if asked.message.input.sampling.HasField("logprobs"):
+            texts = await asyncio.to_thread(TokenTexts, codec)
+        answer = answer_stream if asked.stream else answer_whole
+        with named_as_sent(asked.names):
+            wanted = convert.stream_generation(asked.message)
+            async with contextlib.aclosing(self._generator.generate(wanted, call)) as events:
+                kept = first_call_only(events) if asked.one_call else events
+                await answer(kept, asked, self._layout(texts), reply)
+
+    def _asked(self, body: Members, codec: TextCodec) -> Asked:
+        try:
+            return self._read(body, codec)
+        except RecursionError:
+            raise too_deep() from None
+
+
+class Models:
+    """Which models there are, as an ASGI app."""
+
+    def __init__(self, generator: Generator, reception: Reception) -> None:
+        self._generator = generator
+        self._reception = reception
+        self._started_s = int(time.time())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        call = accepted(request, "/v1/models", self._reception)
+        reply = Reply(send, call.request_id)
+        async with reply_with_error(reply, call):
+            name = request.path_params.get("name", "")
+            model = self._described(self._generator.model(name))
+            await reply.whole(model if name else {"object": "list", "data": [model]})
+
+    def _described(self, model: ModelInfo) -> dict[str, Any]:
+        return {
+            "id": model.name,
+            "object": "model",
+            "created": self._started_s,
+            "owned_by": "palimpsest",
+            "max_model_len": model.max_context_tokens,
+            "canvas_length": model.canvas_length,
+        }
