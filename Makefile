@@ -5,7 +5,7 @@ LINKS := build/links
 PROTOS := protos/palimpsest/v1
 PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
 
-.PHONY: help setup demo test lint types gen gen-check breaking check bench eval package image size links clean
+.PHONY: help setup demo test lint types gen gen-check breaking check web bench gpu eval package image size links clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -68,10 +68,23 @@ breaking: setup ## Compare the contract with the last release
 	@tag=$$(git describe --tags --abbrev=0 2>/dev/null) || { echo "no release to compare with"; exit 0; }; \
 	$(BIN)/buf breaking protos --against ".git#tag=$$tag,subdir=protos"
 
-check: setup lint types gen-check breaking test ## All of the above; what CI runs
+check: setup lint types gen-check breaking web test ## All of the above; what CI runs
+
+# The TypeScript client has an environment of its own: Node 20 or newer, and packages of npm.
+WEB := clients/web
+
+web: ## Check and test the TypeScript client, where npm is installed
+	@command -v npm > /dev/null || { echo "no npm here: the TypeScript client is left out"; exit 0; }; \
+	cd $(WEB) && npm ci --no-audit --no-fund && npm run -s lint && npm run -s gen:check && npm run -s typecheck \
+		&& npm test -s
 
 bench: setup ## Compare the speed of a denoising step with transformers
 	$(BIN)/python -m palimpsest.engine.bench
+
+gpu: links ## Check and time kernels and the whole model on a GPU, into build/gpu (needs no setup)
+	mkdir -p build/gpu
+	PYTHONPATH=$(LINKS) $(PYTHON) -m palimpsest.kernels.bench > build/gpu/kernels.json
+	PYTHONPATH=$(LINKS) $(PYTHON) -m palimpsest.engine.gpu.full_size --profile build/gpu > build/gpu/full_size.json
 
 eval: setup ## Measure the bundled model on the bundled suite, into build/eval
 	$(BIN)/palimpsest eval --out build/eval
