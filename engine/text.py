@@ -7,6 +7,7 @@ gives it.
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -76,8 +77,9 @@ class Marker(enum.Enum):
 
 
 class TextCodec:
-    """Tokenizer and chat template of a checkpoint folder.
+    """Tokenizer and chat template of a checkpoint folder; any thread may use it.
 
+    Encoding waits for another thread that encodes, which is as long as its text; decoding does not.
     Raises CheckpointError when they cannot be read.
     """
 
@@ -93,6 +95,9 @@ class TextCodec:
             # whatever is wrong with the file, the library raises nothing more specific
             reason = " ".join(str(wrong).split())
             raise CheckpointError(f"{folder}: the tokenizer cannot be read: {reason}") from None
+        # whether special tokens are recognised is a switch of the tokenizer that the library turns
+        # for each text, and within a conversation more than once
+        self._encoding = threading.Lock()
         self._has_template = self._tokenizer.chat_template is not None
         known = self._tokenizer.get_vocab()
         bytes_of_characters = {known.get(f"<0x{byte:02X}>") for byte in range(256)}
@@ -114,12 +119,14 @@ class TextCodec:
 
     def encode(self, text: str) -> list[int]:
         """Ids of raw text as it is: nothing is added, special tokens in the text are recognised."""
-        return self._tokenizer.encode(text, add_special_tokens=False)
+        with self._encoding:
+            return self._tokenizer.encode(text, add_special_tokens=False)
 
     def encode_plain(self, text: str) -> list[int]:
         """Ids of text in which special tokens are ordinary characters."""
         encode = self._tokenizer.encode
-        return encode(text, add_special_tokens=False, split_special_tokens=True)
+        with self._encoding:
+            return encode(text, add_special_tokens=False, split_special_tokens=True)
 
     @property
     def markers(self) -> Mapping[int, Marker]:
@@ -157,15 +164,16 @@ class TextCodec:
         self._refuse_special_names(tools, "prompt.chat.tools")
         self._refuse_special_names(template_arguments, "prompt.chat.template_kwargs")
         try:
-            ids = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tools=[dict(tool) for tool in tools] or None,
-                add_generation_prompt=True,
-                # a tool's result must not be able to end its turn
-                sanitize_control_tokens=True,
-                return_dict=False,
-                **cast(dict[str, Any], template_arguments),
-            )
+            with self._encoding:
+                ids = self._tokenizer.apply_chat_template(
+                    [dict(message) for message in messages],
+                    tools=[dict(tool) for tool in tools] or None,
+                    add_generation_prompt=True,
+                    # a tool's result must not be able to end its turn
+                    sanitize_control_tokens=True,
+                    return_dict=False,
+                    **cast(dict[str, Any], template_arguments),
+                )
         except SecurityError as refused:
             raise InvalidRequest("prompt.chat", f"the chat template tried: {refused}") from None
         except TemplateError as refused:

@@ -114,7 +114,8 @@ class Decider:
                 known[question.labels] = await asyncio.to_thread(
                     label_ids, question.labels, path, codec, model
                 )
-            prompt_ids = await self._generator.tokenise(model, ask(shared, question.text, codec))
+            prompt = await asyncio.to_thread(ask, shared, question.text, codec)
+            prompt_ids = await self._generator.tokenise(model, prompt)
             if opened_thought(codec, prompt_ids) is not None:
                 reason = "ends within a thought, and labels are scored at the start of an answer"
                 raise InvalidRequest("prompt", reason)

@@ -124,7 +124,7 @@ class Generator:
         prompt_ids = await self.tokenise(model, wanted.prompt)
         constraint = await self._constraint(wanted, codec)
         sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
-        canvas = plan(wanted.canvas, codec, model, sampling)
+        canvas = await asyncio.to_thread(plan, wanted.canvas, codec, model, sampling)
         narrowed = replace(model, canvas_length=canvas.canvas_length or model.canvas_length)
         if constraint is not None:
             sampling = _whole_canvases(sampling, canvas, narrowed, prompt_tokens=len(prompt_ids))
