@@ -204,11 +204,8 @@ def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:
         raise InvalidRequest("preview.mode", f"{options.mode} is not a mode")
     mode = _MODES.get(options.mode)
     for flag in sorted(fields.PREVIEW):
-        if (
-            flag.startswith("include_")
-            and getattr(options, flag)
-            and mode is not PreviewMode.TOKENS
-        ):
+        of_tokens = flag.startswith(("include_", "allow_"))
+        if of_tokens and getattr(options, flag) and mode is not PreviewMode.TOKENS:
             raise InvalidRequest(f"preview.{flag}", "needs preview.mode PREVIEW_MODE_TOKENS")
     rate_hz = options.max_rate_hz if options.HasField("max_rate_hz") else DEFAULT_RATE_HZ
     if math.isnan(rate_hz) or not 0.0 < rate_hz <= MAX_RATE_HZ:
@@ -223,6 +220,7 @@ def _preview(options: canvas_pb2.PreviewOptions) -> Preview | None:
         accepted_mask=options.include_accepted_mask,
         entropy=options.include_entropy,
         token_texts=options.include_token_texts,
+        deltas=options.allow_deltas,
     )
 
 

@@ -99,6 +99,8 @@ class Preview:
     accepted_mask: bool = False
     entropy: bool = False
     token_texts: bool = False
+    deltas: bool = False
+    """Whether a draft may come as what differs from the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

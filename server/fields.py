@@ -70,6 +70,7 @@ ANSWERING = frozenset({"stop_sequences", "candidate_count", "thinking_budget", "
 """Those under `sampling` that are no fields of the engine's Sampling."""
 PREVIEW = frozenset(
     {
+        "allow_deltas",
         "mode",
         "every_n_steps",
         "max_rate_hz",

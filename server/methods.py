@@ -13,6 +13,7 @@ from palimpsest.engine.api import InvalidRequest
 from palimpsest.server import convert, fields, replies
 from palimpsest.server.call import Call
 from palimpsest.server.decide import Decider
+from palimpsest.server.drafts import DraftWriter
 from palimpsest.server.errors import MethodNotBuilt
 from palimpsest.server.generation import Generator
 from palimpsest.server.reception import method_name
@@ -32,11 +33,11 @@ class Methods:
     ) -> AsyncGenerator[generation_pb2.StreamGenerateResponse, None]:
         """Closing the iterator frees the engine at its next step."""
         wanted = convert.stream_generation(request)
-        answer = self._generator.generate(wanted, call)
+        answer, drafts = self._generator.generate(wanted, call), DraftWriter(wanted.preview)
         async with contextlib.aclosing(answer):
             with _below_input():
                 async for event in answer:
-                    yield replies.stream_response(event, wanted.preview)
+                    yield replies.stream_response(event, drafts)
 
     async def generate(
         self, request: generation_pb2.GenerateRequest, call: Call

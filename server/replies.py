@@ -1,4 +1,4 @@
-"""From what generation says to messages of the contract. Pure functions."""
+"""From what generation says to messages of the contract. Pure, but for what drafts remember."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from palimpsest.engine.api import FinishReason, ModelInfo, Stepped, TokenLogprobs, Usage
 from palimpsest.server.candidates import candidate_seed
+from palimpsest.server.drafts import DraftWriter
 from palimpsest.server.exchange import (
     AnswerEvent,
     Commit,
     Completed,
     ContentKind,
-    Preview,
-    PreviewMode,
     Snapshot,
     Speeds,
     Started,
@@ -44,15 +43,15 @@ _KINDS = {
 
 
 def stream_response(
-    event: AnswerEvent, preview: Preview | None
+    event: AnswerEvent, drafts: DraftWriter
 ) -> generation_pb2.StreamGenerateResponse:
-    """One event of a stream; `preview` says what of a draft was asked for."""
+    """One event of a stream, whose drafts `drafts` writes."""
     response = generation_pb2.StreamGenerateResponse(sequence=event.sequence)
     match event:
         case Started():
             response.started.CopyFrom(_started(event))
         case Snapshot():
-            response.snapshot.CopyFrom(_snapshot(event, preview))
+            response.snapshot.CopyFrom(_snapshot(event, drafts))
         case Commit():
             response.commit.CopyFrom(_commit(event))
         case Completed():
@@ -166,7 +165,7 @@ def _started(event: Started) -> generation_pb2.Started:
     )
 
 
-def _snapshot(event: Snapshot, preview: Preview | None) -> canvas_pb2.CanvasSnapshot:
+def _snapshot(event: Snapshot, drafts: DraftWriter) -> canvas_pb2.CanvasSnapshot:
     step = event.step
     snapshot = canvas_pb2.CanvasSnapshot(
         canvas_index=step.canvas_index,
@@ -178,23 +177,12 @@ def _snapshot(event: Snapshot, preview: Preview | None) -> canvas_pb2.CanvasSnap
         changed_count=step.changed_count,
         mean_entropy=step.mean_entropy,
         candidate_index=event.candidate_index,
-    )
-    if event.text is not None:
-        snapshot.text = event.text
-        snapshot.thought = event.thought
-    elif preview is not None and preview.mode is PreviewMode.TOKENS and step.draft is not None:
-        snapshot.keyframe.token_ids.extend(step.draft.token_ids)
-        snapshot.keyframe.token_texts.extend(event.token_texts)
-        snapshot.spans.extend(
+        spans=(
             canvas_pb2.ContentSpan(kind=_KINDS[span.kind], start=span.start, length=span.length)
             for span in event.spans
-        )
-        if preview.confidence:
-            snapshot.keyframe.confidence = step.draft.confidence
-        if preview.accepted_mask:
-            snapshot.keyframe.accepted_mask = step.draft.accepted_mask
-        if preview.entropy:
-            snapshot.keyframe.entropy = step.draft.entropy
+        ),
+    )
+    drafts.write(event, snapshot)
     return snapshot
 
 

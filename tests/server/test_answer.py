@@ -23,6 +23,7 @@ from palimpsest.engine.capacity import Capacity
 from palimpsest.server import replies
 from palimpsest.server.answer import AnswerWriter
 from palimpsest.server.call import Call
+from palimpsest.server.drafts import DraftWriter
 from palimpsest.server.exchange import (
     AnswerEvent,
     ChatMessage,
@@ -106,7 +107,7 @@ def stepped(token_ids: Sequence[int] = ()) -> Stepped:
 
 def snapshot(codec: TextCodec, mode: PreviewMode, ids: Sequence[int]) -> canvas_pb2.CanvasSnapshot:
     event = writer(codec, mode).write(Delivery(sequence=1, event=stepped(ids)))
-    return replies.stream_response(event, preview(mode)).snapshot
+    return replies.stream_response(event, DraftWriter(preview(mode))).snapshot
 
 
 def answer(
@@ -168,7 +169,8 @@ async def test_a_stream_carries_thought_text_and_calls_apart(codec: TextCodec) -
     ids = codec.encode(THINKING + CALLING)
     canvases = [ids[:9], ids[9:40], ids[40:]]
     events = answer(writer(codec), canvases, FinishReason.STOP)
-    messages = [replies.stream_response(event, None) for event in events]
+    drafts = DraftWriter(None)
+    messages = [replies.stream_response(event, drafts) for event in events]
     commits = [message.commit for message in messages if message.HasField("commit")]
     assert "".join(commit.thought_delta for commit in commits) == "I need it."
     assert "".join(commit.text_delta for commit in commits) == "Let me see."

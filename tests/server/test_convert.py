@@ -269,7 +269,6 @@ def test_a_response_format_of_no_kind_is_refused() -> None:
             lambda r: setattr(r.input.prompt.chat.tool_choice, "tool_name", "f"),
             "input.prompt.chat.tool_choice.tool_name",
         ),
-        (lambda r: setattr(r.preview, "allow_deltas", True), "preview.allow_deltas"),
     ],
 )
 def test_what_is_in_the_contract_and_not_built_is_refused_by_name(
