@@ -25,7 +25,7 @@ from palimpsest.engine.threads import Threads
 
 class Engine:
     """Runs requests of one model. `noise` replaces the counter-based one, to replay draws; without
-    `threads` a pass gets as many as torch has been told; `runner` replaces the plain one.
+    `threads` a pass gets as many as torch has been told.
     """
 
     def __init__(
@@ -34,7 +34,6 @@ class Engine:
         *,
         noise: Noise | None = None,
         threads: Threads | None = None,
-        runner: Runner | None = None,
     ) -> None:
         config, capacity, limits = model.network.config, model.capacity, model.limits
         self.model = model
@@ -43,7 +42,7 @@ class Engine:
             vocabulary_size=config.vocabulary_size,
             device=model.device,
         )
-        self.runner = runner or PlainRunner(model, self.noise, threads)
+        self.runner = _runner(model, self.noise, threads)
         self.scheduler = Scheduler(
             Pages(capacity.pages),
             max_running=capacity.max_num_seqs,
@@ -122,3 +121,13 @@ class Engine:
         except torch.OutOfMemoryError as problem:
             self._end(turn.job.request_id)
             return [Failed(request_id=turn.job.request_id, message=str(problem))]
+
+
+def _runner(model: LoadedModel, noise: Noise, threads: Threads | None) -> Runner:
+    if not model.fused:
+        return PlainRunner(model, noise, threads)
+    # here, as Triton is not where nothing is fused
+    from palimpsest.engine.gpu.runner import FusedRunner
+
+    assert isinstance(noise, CounterNoise), "the kernels draw by themselves"
+    return FusedRunner(model, noise, quantised=False)

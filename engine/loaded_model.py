@@ -20,6 +20,8 @@ class LoadedModel:
     limits: Limits
     device: torch.device
     capacity: Capacity
+    fused: bool = False
+    """Whether the fused kernels run it."""
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}))
     """Read where answers have to be of a form."""
 

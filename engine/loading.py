@@ -13,6 +13,7 @@ from palimpsest.engine.checkpoint import (
 )
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
+from palimpsest.engine.gpu.choice import uses_fused
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.memory import capacity_of
 from palimpsest.engine.messages import ModelInfo
@@ -30,7 +31,10 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
     device = _device(options.device)
     dtype = _dtype(options.dtype, device)
     context = _context(options, config)
-    capacity = capacity_of(folder, config, options, dtype=dtype, device=device, context=context)
+    fused = uses_fused(options.kernels, device=device, dtype=dtype)
+    capacity = capacity_of(
+        folder, config, options, dtype=dtype, device=device, context=context, fused=fused
+    )
     network = load_model(folder, config, dtype=dtype, device=device, progress=progress)
     ends = end_tokens(folder, config)
     limits = Limits(
@@ -56,6 +60,7 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         limits=limits,
         device=device,
         capacity=capacity,
+        fused=fused,
         vocabulary=Vocabulary.of(folder),
     )
     return model, info

@@ -23,6 +23,10 @@ from palimpsest.engine.weights import weight_files
 _GIB = 2**30
 _TILE_COPIES = 6
 """fp32 tensors of one tile of logits that are alive at once in a denoising step."""
+CANVASES_AT_ONCE = 16
+"""That take their step together on fused kernels: each needs C · V weights until it is done, and so
+many rows keep a device busy.
+"""
 _CPU_CACHE_BYTES = 2**28
 """Cache on a CPU unless the operator says more: a laptop's memory is not ours to fill."""
 
@@ -35,6 +39,7 @@ def capacity_of(
     dtype: torch.dtype,
     device: torch.device,
     context: int,
+    fused: bool,
 ) -> Capacity:
     """What runs at once beside the weights. Raises DoesNotFit if not even one full sequence."""
 
@@ -45,7 +50,8 @@ def capacity_of(
             chunk_tokens=max(options.max_prefill_tokens, config.canvas_length),
         )
 
-    weights, one_pass = weight_bytes(folder, dtype), _pass_bytes(config, dtype, options)
+    weights = weight_bytes(folder, dtype)
+    one_pass = _pass_bytes(config, dtype, options, fused=fused)
     room = int(memory_of(device) * options.gpu_memory_utilization) - weights - one_pass
     if options.kv_cache_memory is not None:
         room = min(room, int(options.kv_cache_memory * _GIB))
@@ -96,15 +102,21 @@ def canvas_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
     return config.canvas_length * (config.hidden_size * dtype.itemsize + tokens + uniforms)
 
 
-def _pass_bytes(config: ModelConfig, dtype: torch.dtype, options: EngineOptions) -> int:
-    """Of the largest pass: states, activations of all rows, and one tile of logits."""
+def _pass_bytes(
+    config: ModelConfig, dtype: torch.dtype, options: EngineOptions, *, fused: bool
+) -> int:
+    """Of the largest pass: states, activations of all rows, and logits that are alive at once."""
     rows = 2 * options.max_num_seqs * config.canvas_length + options.max_prefill_tokens
     heads = config.num_heads * max(layer.head_dim for layer in config.layers)
     of_experts = config.experts_per_token * (3 * config.expert_width + 3 * config.hidden_size)
     of_row = 8 * config.hidden_size + 4 * heads + max(of_experts, 3 * config.mlp_width)
     tile = min(TILE_ELEMENTS, rows * config.vocabulary_size)
+    logits = _TILE_COPIES * 4 * tile
+    if fused:
+        at_once = min(CANVASES_AT_ONCE, options.max_num_seqs)
+        logits += at_once * config.canvas_length * config.vocabulary_size * dtype.itemsize
     states = options.max_num_seqs * canvas_bytes(config, dtype)
-    return states + rows * of_row * dtype.itemsize + _TILE_COPIES * 4 * tile
+    return states + rows * of_row * dtype.itemsize + logits
 
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:

@@ -16,6 +16,7 @@ BUNDLED = "bundled"
 """Value of `model` that stands for the checkpoint inside the package."""
 
 DTYPES = ("auto", "float32", "bfloat16")
+KERNELS = ("plain", "fused")
 MAX_NUM_SEQS = 4_096
 MAX_MODEL_LEN = 262_144
 MAX_THREADS = 1_024
@@ -43,6 +44,8 @@ class EngineOptions:
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """Of the weights: one of DTYPES."""
+    kernels: str = "plain"
+    """What runs a pass: one of KERNELS."""
     threads: int | None = None
     """CPU threads of a pass; unset, all cores, but one for few rows of a small network."""
 
@@ -65,6 +68,8 @@ class EngineOptions:
             raise _refusal("--device", self.device, "auto, cpu, cuda or cuda:N")
         if self.dtype not in DTYPES:
             raise _refusal("--dtype", self.dtype, f"one of {', '.join(DTYPES)}")
+        if self.kernels not in KERNELS:
+            raise _refusal("--kernels", self.kernels, f"one of {', '.join(KERNELS)}")
 
 
 def _check_count(flag: str, value: int | None, bound: int) -> None:

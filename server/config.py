@@ -209,6 +209,11 @@ _MODEL_FLAGS: Mapping[str, dict[str, Any]] = {
     },
     "--device": {"default": "auto", "help": "auto, cpu, cuda or cuda:N (default: %(default)s)"},
     "--dtype": {"default": "auto", "help": "auto, float32 or bfloat16 (default: %(default)s)"},
+    "--kernels": {
+        "default": "plain",
+        "help": "what runs a pass: plain torch, or fused kernels in a CUDA graph, which were not "
+        "measured on a GPU yet (default: %(default)s)",
+    },
     "--threads": {
         "type": int,
         "metavar": "N",

@@ -24,12 +24,8 @@ from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.packed import Packed
 from palimpsest.engine.gpu.sampler import CanvasBatch, StepReading, step
 from palimpsest.engine.gpu.store import CanvasStore
+from palimpsest.engine.memory import CANVASES_AT_ONCE
 from palimpsest.engine.shapes import Hidden
-
-AT_ONCE = 16
-"""Canvases that take their step together: each needs 2 · C · V bytes until it is done, and so many
-rows keep the device busy.
-"""
 
 
 class PassProgram:
@@ -96,8 +92,8 @@ class PassProgram:
             layout, batch.progress.tokens.flatten(), batch.soft_embedding
         )
         hidden = self._hidden.index_select(0, layout.rows_of_canvases)
-        for first in range(0, self.shape.canvases, AT_ONCE):
-            self._step(batch.part(first, first + AT_ONCE), hidden, first)
+        for first in range(0, self.shape.canvases, CANVASES_AT_ONCE):
+            self._step(batch.part(first, first + CANVASES_AT_ONCE), hidden, first)
         self.store.put(self._packed.there["place"], batch.progress, batch.soft_embedding)
 
     def _step(self, part: CanvasBatch, hidden: Hidden, first: int) -> None:

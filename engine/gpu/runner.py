@@ -13,7 +13,7 @@ import torch
 
 from palimpsest.engine.diffusion import CanvasState, StepFigures
 from palimpsest.engine.gpu.canvases import Stepping, figures_of
-from palimpsest.engine.gpu.layout import Part, PassShape
+from palimpsest.engine.gpu.layout import Part, PassShape, padded
 from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.program import PassProgram
 from palimpsest.engine.gpu.store import CanvasStore, Seats
@@ -45,12 +45,13 @@ class FusedRunner:
         )
         self._programs: dict[PassShape, PassProgram] = {}
         self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
+        self._prepare(model.capacity.max_num_seqs)
 
     def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
         parts = [part for turn in turns for part in _parts(turn, sequences[turn.job.request_id])]
         running = [sequences[turn.job.request_id] for turn in turns if turn.denoise]
         stepping = self._stepping(running, sequences)
-        program = self._program(parts)
+        program = self._program(PassShape.of(parts, self.limits.canvas_length))
         reading = program.run(parts, stepping)
         figures = figures_of(reading, stepping)
         others = [i for i, sequence in enumerate(running) if not self._is_fused(sequence)]
@@ -77,8 +78,17 @@ class FusedRunner:
             for sequence, place in zip(running, places, strict=True)
         ]
 
-    def _program(self, parts: Ordered[Part]) -> PassProgram:
-        shape = PassShape.of(parts, self.limits.canvas_length).rounded()
+    def _prepare(self, most: int) -> None:
+        """Makes the programs of passes of canvases alone, which most are, before there are requests
+        that would wait for it.
+        """
+        length = self.limits.canvas_length
+        for count in range(1, most + 1):
+            rows = count * padded(length)
+            self._program(PassShape(rows=rows, canvases=count, canvas_length=length))
+
+    def _program(self, wanted: PassShape) -> PassProgram:
+        shape = wanted.rounded()
         if shape not in self._programs:
             self._programs[shape] = PassProgram(
                 self.network,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from palimpsest.engine.config import read_config
-from palimpsest.engine.memory import canvas_bytes
+from palimpsest.engine.errors import DoesNotFit
+from palimpsest.engine.memory import CANVASES_AT_ONCE, canvas_bytes, capacity_of, memory_of
+from palimpsest.engine.options import EngineOptions
 
 MB = 10**6
 RELEASED = {"hidden_size": 2816, "vocabulary_size": 262_144, "canvas_length": 256}
@@ -19,6 +22,7 @@ RELEASED = {"hidden_size": 2816, "vocabulary_size": 262_144, "canvas_length": 25
 PEAK_OF_A_STEP = """
 import resource, sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import torch
 from palimpsest.engine.config import read_config
@@ -66,3 +70,17 @@ def test_what_is_kept_of_a_canvas_of_the_released_checkpoint_stays_below_4_mb(
     released = replace(read_config(calm_folder), **RELEASED)  # type: ignore[arg-type]
     assert canvas_bytes(released, torch.bfloat16) <= 1.5 * MB
     assert canvas_bytes(released, torch.float32) <= 4 * MB
+
+
+def test_logits_of_fused_steps_are_left_room_for(calm_folder: Path) -> None:
+    released = replace(read_config(calm_folder), **RELEASED)  # type: ignore[arg-type]
+    cpu = torch.device("cpu")
+    logits = CANVASES_AT_ONCE * released.canvas_length * released.vocabulary_size * 4
+    options = EngineOptions(
+        max_num_seqs=CANVASES_AT_ONCE, gpu_memory_utilization=logits / memory_of(cpu)
+    )
+    sizes = partial(capacity_of, calm_folder, released, options, dtype=torch.float32, device=cpu)
+
+    assert sizes(context=512, fused=False).cache_bytes
+    with pytest.raises(DoesNotFit):
+        sizes(context=512, fused=True)

@@ -31,6 +31,7 @@ def test_defaults_serve_the_bundled_model() -> None:
         ({"gpu_memory_utilization": float("nan")}, "--gpu-memory-utilization: nan is not above 0"),
         ({"device": "tpu"}, "--device: 'tpu' is not auto, cpu, cuda or cuda:N"),
         ({"dtype": "int8"}, "--dtype: 'int8' is not one of auto, float32, bfloat16"),
+        ({"kernels": "cuda"}, "--kernels: 'cuda' is not one of plain, fused"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_flag_value_and_bound(

@@ -10,22 +10,16 @@ import pytest
 from replay import random_prompt, run, submit
 
 from palimpsest.engine.engine import Engine
-from palimpsest.engine.gpu.runner import FusedRunner
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.messages import Command, Committed, Event
-from palimpsest.engine.noise import CounterNoise
 from palimpsest.engine.sampling import Sampling
 
 CANVAS = 32
 
 
 def fused_engine(plain: LoadedModel) -> Engine:
-    model = replace(plain, network=deepcopy(plain.network))
-    limits = model.limits
-    noise = CounterNoise(
-        length=limits.canvas_length, vocabulary_size=limits.vocabulary_size, device=model.device
-    )
-    return Engine(model, noise=noise, runner=FusedRunner(model, noise, quantised=False))
+    capacity = replace(plain.capacity, max_num_seqs=4)
+    return Engine(replace(plain, network=deepcopy(plain.network), capacity=capacity, fused=True))
 
 
 def requests() -> list[Command]:
