@@ -36,7 +36,9 @@ from palimpsest.engine.messages import (
     LoadFailed,
     Loading,
     ModelInfo,
+    PageCounts,
     Ready,
+    Report,
     RequestEvent,
     Scored,
     Stepped,
@@ -47,6 +49,7 @@ from palimpsest.engine.messages import (
     Usage,
 )
 from palimpsest.engine.options import BUNDLED, EngineOptions
+from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.sampling import MAX_OUTPUT_TOKENS, Sampling, refuse_unknown_tokens
 from palimpsest.engine.structure.automaton import Automaton, PatternError
 from palimpsest.engine.structure.constraint import Constraint
@@ -66,6 +69,7 @@ __all__ = [
     "DEFAULT_PREFILL_TOKENS",
     "MAX_OUTPUT_TOKENS",
     "MAX_PATTERN",
+    "PAGE_TOKENS",
     "RESERVED_TEMPLATE_VARIABLES",
     "AsyncChannel",
     "Automaton",
@@ -96,9 +100,11 @@ __all__ = [
     "ModelInfo",
     "ModelNotFound",
     "Overloaded",
+    "PageCounts",
     "PatternError",
     "PromptTooLong",
     "Ready",
+    "Report",
     "RequestEvent",
     "Sampling",
     "Scored",

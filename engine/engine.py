@@ -14,12 +14,13 @@ import torch
 from palimpsest.engine.admission import begin
 from palimpsest.engine.diffusion import StepFigures
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Submit
+from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Report, Submit
 from palimpsest.engine.noise import CounterNoise, Noise
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.runner import PlainRunner, Runner
 from palimpsest.engine.scheduler import Scheduler, Turn
 from palimpsest.engine.sequence import Pass, Sequence
+from palimpsest.engine.tally import Tally
 from palimpsest.engine.threads import Threads
 
 
@@ -50,6 +51,7 @@ class Engine:
             canvas_tokens=limits.canvas_length,
         )
         self.sequences: dict[int, Sequence] = {}
+        self.tally = Tally()
 
     @property
     def busy(self) -> bool:
@@ -96,7 +98,12 @@ class Engine:
         figures = iter(self.runner.run(turns, self.sequences))
         run = Pass(start_ns=start_ns, end_ns=time.time_ns(), batch_size=len(stepping))
         settled = [self._settle(t, next(figures) if t.denoise else None, run) for t in turns]
+        self.tally.ran(run)
         return [event for events in settled for event in events]
+
+    def report(self) -> Report:
+        """How it is doing, for those who watch it."""
+        return self.tally.report(self.scheduler, self.model.device)
 
     def _begin_canvases(self, stepping: list[Sequence]) -> None:
         fresh = [sequence for sequence in stepping if sequence.canvas is None]
@@ -110,6 +117,7 @@ class Engine:
         sequence = self.sequences[turn.job.request_id]
         self.scheduler.settle(turn)
         events = sequence.settle(turn, figures, run)
+        self.tally.settled(events, canvas_length=sequence.limits.canvas_length)
         if sequence.done:
             self._end(turn.job.request_id)
         return events

@@ -107,6 +107,10 @@ class Submit:
     """None: nothing of the answer is a thought."""
     constraint: Constraint | None = None
     """What the answer must be, thoughts aside; None is anything."""
+    name: str = ""
+    """The caller's own name for it, for people who watch."""
+    candidate_index: int = 0
+    """Which of the caller's answers this is, for them too."""
     labels: tuple[tuple[int, ...], ...] = ()
     """Answers to score instead of giving one, each shorter than a canvas. The request is one canvas
     then, and ends in Scored."""
@@ -150,6 +154,47 @@ class Loading:
 
     done_bytes: int
     total_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageCounts:
+    """The cache of one kind of layer."""
+
+    window: int | None
+    """Keys that a query of these layers sees; None for all."""
+    held: int
+    """Pages of requests that run."""
+    kept: int
+    """Pages that nobody holds, kept for prompts that begin alike."""
+    total: int
+    evicted: int
+    """Kept pages that were given to others since the engine started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The engine after a step; ends each frame. Counts are since it started."""
+
+    time_ns: int
+    running: int
+    """Requests that have a part in the next pass."""
+    waiting: int
+    passes: int
+    last_pass_ns: int
+    """Duration of the last pass; 0 before the first."""
+    last_batch_size: int
+    """Canvases in it."""
+    steps: int
+    """Denoising steps of canvases, over all passes."""
+    output_tokens: int
+    """Tokens of answers."""
+    canvas_tokens: int
+    """Tokens of their canvases, padding included."""
+    preempted: int
+    """Times that a request had to give its pages back."""
+    pages: tuple[PageCounts, ...]
+    memory_bytes: int | None
+    """Of the device, in use by this process; None where not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,5 +312,5 @@ class Failed:
 
 
 RequestEvent = Encoded | Stepped | Committed | Scored | Finished | Failed
-Event = Ready | LoadFailed | Loading | RequestEvent
+Event = Ready | LoadFailed | Loading | Report | RequestEvent
 Frame = tuple[Event, ...]

@@ -63,8 +63,7 @@ def _threads(options: EngineOptions, info: ModelInfo) -> Threads:
 def _loop(engine: Engine, channel: Channel, commands: list[Command]) -> None:
     while not any(isinstance(command, Stop) for command in commands):
         frame = engine.step(commands)
-        if frame:
-            channel.send(frame)
+        channel.send((*frame, engine.report()))
         commands = cast(list[Command], channel.receive(block=not engine.busy))
 
 

@@ -21,6 +21,7 @@ from opentelemetry.trace import Tracer
 from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
 from palimpsest.server.config import ServerConfig
 from palimpsest.server.decide import Decider
+from palimpsest.server.engine_state import EngineWatch
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
@@ -95,7 +96,8 @@ async def serve(
     engine = Supervisor(config.engine, max_queue=config.max_queue, watcher=health)
     defaults = config.default_chat_template_kwargs
     generator = Generator(engine, gate, codec, template_defaults=defaults)
-    methods = Methods(generator, Decider(generator, engine, gate))
+    watch = EngineWatch(engine, health)
+    methods = Methods(generator, Decider(generator, engine, gate), watch)
     reception = Reception(max_request_s=config.max_request_seconds, tracer=tracer)
     server = _grpc_server(DiffusionService(methods, reception), health)
     listener = _http_listener(config)

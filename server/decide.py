@@ -71,6 +71,8 @@ class _Plan:
         length = canvas_length(labels, self.model)
         return Submit(
             request_id=request_id,
+            name=self.call.request_id,
+            candidate_index=index,
             prompt_ids=self.prompts[index],
             sampling=self.sampling,
             drafts=False,

@@ -36,10 +36,6 @@ log = logging.getLogger(__name__)
 DOMAIN = "palimpsest"
 
 
-class MethodNotBuilt(Exception):
-    """The contract has the method, this version does not."""
-
-
 class Refused(Exception):
     """A call has ended with `status`, and a transport has to say so."""
 
@@ -60,7 +56,6 @@ TABLE: Mapping[type[Exception], Verdict] = {
     InvalidRequest: Verdict(code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST"),
     PromptTooLong: Verdict(code_pb2.INVALID_ARGUMENT, "CONTEXT_LENGTH_EXCEEDED"),
     Unsupported: Verdict(code_pb2.UNIMPLEMENTED, "UNSUPPORTED"),
-    MethodNotBuilt: Verdict(code_pb2.UNIMPLEMENTED, "METHOD_NOT_BUILT"),
     ModelNotFound: Verdict(code_pb2.NOT_FOUND, "MODEL_NOT_FOUND"),
     Overloaded: Verdict(code_pb2.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     EngineStopped: Verdict(code_pb2.UNAVAILABLE, "ENGINE_STOPPED"),
@@ -82,7 +77,7 @@ def ending(call: Call) -> Iterator[None]:
     """
     try:
         yield
-    except (EngineError, TimeoutError, MethodNotBuilt) as error:
+    except (EngineError, TimeoutError) as error:
         raise _refused(call, TABLE[type(error)], error) from error
     except (asyncio.CancelledError, GeneratorExit):
         # A stream that waits for its reader ends in GeneratorExit instead of CancelledError.

@@ -104,3 +104,4 @@ DECIDE = frozenset(
 COUNT_TOKENS = frozenset({"model"}) | _below("prompt", PROMPT)
 GET_MODEL = frozenset({"model"})
 LIST_MODELS: frozenset[str] = frozenset()
+WATCH_ENGINE = frozenset({"model", "interval", "include_canvases"})

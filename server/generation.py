@@ -100,7 +100,7 @@ class Generator:
         check_count(wanted.candidate_count)
         committed = committed_tokens(wanted, model)
         with self._gate.enter(), self._places(wanted.candidate_count) as request_ids:
-            submit = await self._submit(wanted, model, sampling, committed)
+            submit = await self._submit(wanted, model, sampling, committed, call.request_id)
             operation = "chat" if isinstance(wanted.prompt, ChatPrompt) else "text_completion"
             prompt_tokens = len(submit.prompt_ids)
             call.describe(operation=operation, model=model, prompt_tokens=prompt_tokens)
@@ -118,6 +118,7 @@ class Generator:
         model: ModelInfo,
         sampling: Sampling,
         committed: tuple[int, ...],
+        name: str,
     ) -> Submit:
         """What the engine is asked for, under an id that each candidate replaces by its own."""
         codec, preview = await self.loaded_codec(), wanted.preview
@@ -131,6 +132,7 @@ class Generator:
         refuse_ended(committed, sampling, narrowed, prompt_tokens=len(prompt_ids))
         submit = Submit(
             request_id=0,
+            name=name,
             prompt_ids=prompt_ids,
             sampling=sampling,
             drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
@@ -196,7 +198,7 @@ def _candidates(submit: Submit, request_ids: Sequence[int]) -> Iterator[Submit]:
     for index, request_id in enumerate(request_ids):
         seed = candidate_seed(submit.sampling.seed, index)
         sampling = replace(submit.sampling, seed=seed)
-        yield replace(submit, request_id=request_id, sampling=sampling)
+        yield replace(submit, request_id=request_id, sampling=sampling, candidate_index=index)
 
 
 def _within_context(sampling: Sampling, model: ModelInfo, *, prompt_tokens: int) -> Sampling:

@@ -69,7 +69,8 @@ class Mailbox:
         self._queue: deque[Delivery | Exception] = deque()
         self._draft: Delivery | None = None
         self._next_draft_s = self._loop.time()
-        self._last_step: Stepped | None = None
+        self.last_step: Stepped | None = None
+        """The newest, delivered or not."""
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
 
@@ -87,7 +88,7 @@ class Mailbox:
             case Encoded():
                 pass  # Of a commit: readers had its tokens before.
             case Committed():
-                self._put_lossless(replace(self._number(event), last_step=self._last_step))
+                self._put_lossless(replace(self._number(event), last_step=self.last_step))
             case Finished():
                 if self._queue and isinstance(last := self._queue[-1], Delivery):
                     self._queue[-1] = replace(last, final=True)
@@ -112,7 +113,7 @@ class Mailbox:
         self._wake()
 
     def _put_step(self, event: Stepped) -> None:
-        self._last_step = event
+        self.last_step = event
         if self._pace is None or not self._pace.offers(event.step):
             return
         # A reader that already waits for a paced draft takes whichever is newest then.

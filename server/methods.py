@@ -14,9 +14,8 @@ from palimpsest.server import convert, fields, replies
 from palimpsest.server.call import Call
 from palimpsest.server.decide import Decider
 from palimpsest.server.drafts import DraftWriter
-from palimpsest.server.errors import MethodNotBuilt
+from palimpsest.server.engine_state import EngineWatch, interval_s
 from palimpsest.server.generation import Generator
-from palimpsest.server.reception import method_name
 from palimpsest.server.strict import refuse_unsupported
 from palimpsest.v1 import decide_pb2, engine_state_pb2, generation_pb2, model_pb2
 
@@ -24,9 +23,10 @@ from palimpsest.v1 import decide_pb2, engine_state_pb2, generation_pb2, model_pb
 class Methods:
     """Answers requests; made once, and shared by all transports."""
 
-    def __init__(self, generator: Generator, decider: Decider) -> None:
+    def __init__(self, generator: Generator, decider: Decider, watch: EngineWatch) -> None:
         self._generator = generator
         self._decider = decider
+        self._watch = watch
 
     async def stream_generate(
         self, request: generation_pb2.StreamGenerateRequest, call: Call
@@ -77,8 +77,14 @@ class Methods:
     async def watch_engine(
         self, request: engine_state_pb2.WatchEngineRequest, call: Call
     ) -> AsyncGenerator[engine_state_pb2.WatchEngineResponse, None]:
-        raise MethodNotBuilt(f"{method_name('WatchEngine')} is not supported by this version")
-        yield engine_state_pb2.WatchEngineResponse()  # Makes this a stream.
+        """Ends with the call's time, however that was limited."""
+        every_s = interval_s(request)
+        if request.model:
+            self._generator.model(request.model)
+        states = self._watch.states(every_s, call, canvases=request.include_canvases)
+        async with contextlib.aclosing(states):
+            async for state in states:
+                yield engine_state_pb2.WatchEngineResponse(state=state)
 
 
 @contextlib.contextmanager

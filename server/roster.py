@@ -12,7 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 
-from palimpsest.engine.api import Failed, Finished, Overloaded, RequestEvent
+from palimpsest.engine.api import Failed, Finished, Overloaded, RequestEvent, Stepped, Submit
 from palimpsest.server.mailbox import Mailbox
 
 RETRY_BOUNDS_S = (1.0, 60.0)
@@ -39,6 +39,8 @@ class Roster:
         self._reserved = 0
         """Places of those who take them up by one request after another."""
         self._mailboxes: dict[int, Mailbox] = {}
+        self._requests: dict[int, Submit] = {}
+        """What the mailboxes are of, the oldest first."""
 
     def __len__(self) -> int:
         """Places taken."""
@@ -83,9 +85,15 @@ class Roster:
         expected_s = (self._stay_s or 0.0) * count / (self._max_running + self._max_queue)
         return min(max(expected_s, low), high)
 
-    def open(self, request_id: int, mailbox: Mailbox) -> None:
+    def open(self, request: Submit, mailbox: Mailbox) -> None:
         """Send the events of an admitted request to `mailbox` from now on."""
-        self._mailboxes[request_id] = mailbox
+        self._mailboxes[request.request_id] = mailbox
+        self._requests[request.request_id] = request
+
+    def in_flight(self) -> list[tuple[Submit, Stepped]]:
+        """Requests whose canvas has taken a step, and their last one; the oldest first."""
+        steps = ((request, self._mailboxes[i].last_step) for i, request in self._requests.items())
+        return [(request, step) for request, step in steps if step is not None]
 
     def deliver(self, event: RequestEvent) -> None:
         """Bring an event to its stream; events of requests that are gone are dropped."""
@@ -115,4 +123,5 @@ class Roster:
             stay_s = self._clock() - since_s
             before_s = stay_s if self._stay_s is None else self._stay_s
             self._stay_s = _KEPT * before_s + (1.0 - _KEPT) * stay_s
+        self._requests.pop(request_id, None)
         return self._mailboxes.pop(request_id, None) is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from palimpsest.engine.api import (
     Loading,
     ModelInfo,
     Ready,
+    Report,
+    Stepped,
     Submit,
 )
 from palimpsest.server.mailbox import Mailbox, Observe, Pace
@@ -74,7 +77,12 @@ class Supervisor:
         self._process: EngineProcess | None = None
         self._model: ModelInfo | None = None
         self._serving = False
+        self._report: Report | None = None
+        self._ready_ns = 0
+        self.starts = 0
+        """Times that the process was started."""
         self._restarts = 0
+        """In a row."""
         self._started_s = 0.0
         """When the last process was started, on the event loop's clock."""
         self._load_s = 0.0
@@ -90,9 +98,28 @@ class Supervisor:
         return self._model
 
     @property
+    def model_name(self) -> str:
+        """Of what is served; empty until the first load has ended."""
+        return "" if self._model is None else self._model.name
+
+    @property
     def places_taken(self) -> int:
         """Requests that are waiting or running."""
         return len(self._roster)
+
+    @property
+    def report(self) -> Report | None:
+        """The engine's last word; None until it has done something."""
+        return self._report
+
+    @property
+    def ready_ns(self) -> int:
+        """When it took requests first, since it was started; nanoseconds since the epoch."""
+        return self._ready_ns
+
+    def in_flight(self) -> list[tuple[Submit, Stepped]]:
+        """Requests whose canvas has taken a step, and their last one; the oldest first."""
+        return self._roster.in_flight()
 
     @property
     def engine_pid(self) -> int | None:
@@ -128,6 +155,7 @@ class Supervisor:
     async def _run_once(self) -> int:
         """Run one process to its end; its exit code. Raises CheckpointError if it cannot load."""
         self._started_s = _now_s()
+        self.starts += 1
         process = await EngineProcess.start(self._options, self._command)
         self._process = process
         # One that is still loading does not listen, so that it is not asked to end.
@@ -155,8 +183,11 @@ class Supervisor:
                 self._watcher.loading(event)
             case LoadFailed(message=message):
                 raise CheckpointError(message)
+            case Report():
+                self._report = event
             case Ready(model=model):
-                self._model = model
+                self._model, self._report = model, None
+                self._ready_ns = time.time_ns()
                 self._load_s = _now_s() - self._started_s
                 self._serving = True
                 await self._watcher.up(model)
@@ -190,7 +221,7 @@ class Supervisor:
         """
         process = self._running_process()
         mailbox = Mailbox(pace, observe)
-        self._roster.open(request.request_id, mailbox)
+        self._roster.open(request, mailbox)
         process.send(request)
         timer = asyncio.get_running_loop().call_at(deadline_s, self._expire, request.request_id)
         try:

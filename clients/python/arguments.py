@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import palimpsest
-from palimpsest import deciding, sampling_flags
+from palimpsest import deciding, sampling_flags, top
 from palimpsest.evaluation import flags
 from palimpsest.load import flags as load_flags
 from palimpsest.requests import Sampling
@@ -22,6 +22,7 @@ examples:
   palimpsest chat
   palimpsest eval --items 50
   palimpsest bench --concurrency 1 8 64
+  palimpsest top
   palimpsest serve --model bundled --port 50051
 
 Without --address a server of your own starts for as long as the command runs."""
@@ -89,6 +90,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     demo.add_argument("--json", action="store_true", help="one JSON object per prompt")
     _add_eval(commands)
     _add_bench(commands)
+    _add_top(commands)
     commands.add_parser("serve", help="start a server; serve --help lists its flags")
     return parser.parse_args(argv)
 
@@ -208,6 +210,17 @@ def _add_bench(commands: Commands[Parser]) -> None:
     )
     _add_connection(bench)
     load_flags.add(bench)
+
+
+def _add_top(commands: Commands[Parser]) -> None:
+    watching = commands.add_parser(
+        "top",
+        help="watch a running server",
+        epilog=top.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_flags(watching)
+    watching.set_defaults(model="")
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:

@@ -30,6 +30,7 @@ from palimpsest.resuming import Answer
 from palimpsest.v1 import model_pb2
 from palimpsest.v1.generation_pb2 import StreamGenerateResponse
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
+from palimpsest.watching import EngineStates, watch_request
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -240,6 +241,16 @@ class Client:
         request = model_pb2.ListModelsRequest()
         response = self._call(self._stub.ListModels, request, timeout_s, metadata)
         return tuple(responses.model_of(model) for model in response.models)
+
+    def watch_engine(self, *, interval_s: float = 1.0, canvases: bool = False) -> EngineStates:
+        """The engine's state now and then every `interval_s` seconds, 0.02 to 60, until closed;
+        with every canvas in flight if `canvases`.
+        """
+        request = watch_request(
+            model=self._connection.model, interval_s=interval_s, canvases=canvases
+        )
+        metadata = self._connection.attempts(None, None).options()["metadata"]
+        return EngineStates(lambda: self._stub.WatchEngine(request, metadata=metadata))
 
     def close(self) -> None:
         """Ends all calls and the connection."""

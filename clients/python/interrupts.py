@@ -10,20 +10,34 @@ import contextlib
 import signal
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Protocol, TypeVar
 
-from palimpsest.client import Stream
 
+class Closable(Protocol):
+    """What can be closed from another thread, and ends then."""
+
+    def close(self) -> None: ...
+    def __enter__(self) -> object: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+StreamT = TypeVar("StreamT", bound=Closable)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def interruptible(open_stream: Callable[[], Stream]) -> Iterator[Stream]:
+def interruptible(open_stream: Callable[[], StreamT]) -> Iterator[StreamT]:
     """A stream that a signal cancels: it ends like any other, and the signal's own handler is
     called behind the block. A second signal is handled at once. For the main thread only.
     """
     caught: list[signal.Signals] = []
-    stream: Stream | None = None
+    stream: StreamT | None = None
 
     def cancel(number: int, frame: FrameType | None) -> None:
         caught.append(signal.Signals(number))
@@ -39,7 +53,7 @@ def interruptible(open_stream: Callable[[], Stream]) -> Iterator[Stream]:
     for number in handlers:
         signal.signal(number, cancel)
     try:
-        with open_stream() as stream:
+        with (stream := open_stream()):
             if caught:
                 stream.close()
             yield stream

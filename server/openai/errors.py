@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from palimpsest.engine.api import EngineError, EngineStopped, ModelNotFound, Overloaded
 from palimpsest.server.call import Call
-from palimpsest.server.errors import TABLE, MethodNotBuilt
+from palimpsest.server.errors import TABLE
 from palimpsest.server.http.hangup import HungUp
 from palimpsest.server.openai.sending import Reply
 
@@ -101,7 +101,7 @@ async def reply_with_error(reply: Reply, call: Call) -> AsyncIterator[None]:
         call.end("CANCELLED")
     except ApiError as error:
         await _refuse(reply, call, error)
-    except (EngineError, TimeoutError, MethodNotBuilt) as error:
+    except (EngineError, TimeoutError) as error:
         await _refuse(reply, call, api_error(error))
     except asyncio.CancelledError:
         # The server ends without waiting; a client that hangs up is seen elsewhere.

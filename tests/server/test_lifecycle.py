@@ -19,7 +19,13 @@ from grpc_status import rpc_status
 from server_process import COMMAND, ServerProcess, Start
 
 from palimpsest.engine.api import checkpoint_folder
-from palimpsest.v1 import canvas_pb2, generation_pb2, prompt_pb2, sampling_pb2
+from palimpsest.v1 import (
+    canvas_pb2,
+    engine_state_pb2,
+    generation_pb2,
+    prompt_pb2,
+    sampling_pb2,
+)
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -84,6 +90,9 @@ def test_a_killed_engine_ends_its_requests_and_is_started_again(server: ServerPr
     assert answer[-1].HasField("completed")
     (new_engine,) = server.engine_pids()
     assert new_engine != engine
+    states = server.stub.WatchEngine(engine_state_pb2.WatchEngineRequest())
+    assert next(states).state.restarts == 1
+    states.cancel()
 
 
 def test_a_terminated_server_finishes_what_runs_and_takes_nothing_new(start: Start) -> None:

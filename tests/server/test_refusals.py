@@ -11,7 +11,6 @@ from google.rpc import error_details_pb2
 from server_process import ServerProcess
 
 from palimpsest.v1 import (
-    engine_state_pb2,
     generation_pb2,
     model_pb2,
     prompt_pb2,
@@ -179,10 +178,3 @@ def test_a_field_that_is_not_built_is_unimplemented_and_named(server: ServerProc
     assert found(status, info)
     assert info.reason == "UNSUPPORTED"
     assert info.metadata["field"] == field
-
-
-def test_methods_that_are_not_built_are_unimplemented_and_named(server: ServerProcess) -> None:
-    with pytest.raises(grpc.RpcError, match="WatchEngine is not supported") as caught:
-        list(server.stub.WatchEngine(engine_state_pb2.WatchEngineRequest()))
-    assert isinstance(caught.value, grpc.Call)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -107,13 +107,10 @@ async def test_a_refused_stream_ends_with_the_error_and_its_field(
     assert [field for field, _ in violations(caught.value)] == ["input.sampling.top_k"]
 
 
-async def test_a_method_that_is_not_built_is_unimplemented(
-    server: ServerProcess, dialect: Dialect
-) -> None:
+async def test_an_engine_can_be_watched(server: ServerProcess, dialect: Dialect) -> None:
     request = engine_state_pb2.WatchEngineRequest()
-    with pytest.raises(ConnectError, match="WatchEngine is not supported") as caught:
-        assert not [state async for state in stream(server, dialect, "WatchEngine", request)]
-    assert caught.value.code is Code.UNIMPLEMENTED
+    first = await anext(stream(server, dialect, "WatchEngine", request))
+    assert first.state.phase == engine_state_pb2.ENGINE_PHASE_SERVING
 
 
 def test_a_field_that_json_misspells_is_refused_by_name(server: ServerProcess) -> None:
