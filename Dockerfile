@@ -2,6 +2,8 @@
 #   docker build -t palimpsest .                                     for NVIDIA GPUs
 #   docker build -t palimpsest --build-arg EXTRAS=serve \
 #     --build-arg TORCH_INDEX=<index of PyTorch's CPU wheels> .      small, for CPUs
+#   docker run -p 8080:8080 -p 50051:50051 -e PALIMPSEST_API_KEY palimpsest
+# It listens for other machines, so it does not start without a key (or --no-auth, after CMD's flags).
 FROM python:3.11-slim-bookworm AS build
 ARG EXTRAS=serve,gpu
 # Where to find torch, if not where all packages come from, whose build for Linux needs CUDA.

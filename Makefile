@@ -3,9 +3,10 @@ BIN := .venv/bin
 PYTHON ?= python3
 LINKS := build/links
 PROTOS := protos/palimpsest/v1
+OPENAI := tests/server/openai
 PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
 
-.PHONY: help setup demo test lint types gen gen-check breaking check web bench gpu eval package image size links clean
+.PHONY: help setup demo test lint types gen gen-check breaking check web openai bench gpu eval package image size links clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -23,7 +24,7 @@ setup: .venv/stamp ## Install everything into .venv (again only when the pins ch
 demo: setup ## Start the server, stream three prompts with live canvases, print latencies
 	$(BIN)/palimpsest demo
 
-test: setup ## Run the tests
+test: setup $(OPENAI)/node_modules ## Run the tests
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
 
 lint: setup links ## Style, import arrows, contract, Dockerfile
@@ -77,6 +78,13 @@ web: ## Check and test the TypeScript client, where npm is installed
 	@command -v npm > /dev/null || { echo "no npm here: the TypeScript client is left out"; exit 0; }; \
 	cd $(WEB) && npm ci --no-audit --no-fund && npm run -s lint && npm run -s gen:check && npm run -s typecheck \
 		&& npm test -s
+
+# OpenAI's client for Node; without npm the tests of it are left out.
+$(OPENAI)/node_modules: $(OPENAI)/package-lock.json
+	@command -v npm > /dev/null || exit 0; cd $(OPENAI) && npm ci && touch node_modules
+
+openai: setup $(OPENAI)/node_modules ## Print what OpenAI's own clients get of a server, as a table
+	@PYTHONPATH=tests/support $(BIN)/python $(OPENAI)/table.py
 
 bench: setup ## Compare the speed of a denoising step with transformers
 	$(BIN)/python -m palimpsest.engine.bench

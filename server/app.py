@@ -16,6 +16,7 @@ import grpc
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from opentelemetry.trace import Tracer
 
 from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
@@ -28,6 +29,7 @@ from palimpsest.server.health import Health
 from palimpsest.server.methods import Methods
 from palimpsest.server.progress import Progress
 from palimpsest.server.reception import SERVICE, Reception
+from palimpsest.server.reflection import Reflection
 from palimpsest.server.service import DiffusionService
 from palimpsest.server.supervisor import Supervisor
 from palimpsest.v1.service_pb2_grpc import add_DiffusionServiceServicer_to_server
@@ -98,8 +100,8 @@ async def serve(
     generator = Generator(engine, gate, codec, template_defaults=defaults)
     watch = EngineWatch(engine, health)
     methods = Methods(generator, Decider(generator, engine, gate), watch)
-    reception = Reception(max_request_s=config.max_request_seconds, tracer=tracer)
-    server = _grpc_server(DiffusionService(methods, reception), health)
+    reception = Reception(max_request_s=config.max_request_seconds, tracer=tracer, keys=config.keys)
+    server = _grpc_server(methods, reception, health)
     listener = _http_listener(config)
     at = Addresses(grpc=_bind(server, config), http=None if listener is None else listener.url)
     await health.start()
@@ -153,12 +155,13 @@ async def _announce(
     ready(at, await health.wait_served())
 
 
-def _grpc_server(service: DiffusionService, health: Health) -> grpc.aio.Server:
+def _grpc_server(methods: Methods, reception: Reception, health: Health) -> grpc.aio.Server:
     server = grpc.aio.server(options=OPTIONS)
-    add_DiffusionServiceServicer_to_server(service, server)
+    add_DiffusionServiceServicer_to_server(DiffusionService(methods, reception), server)
+    # the one service that needs no key
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     names = (SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    add_ServerReflectionServicer_to_server(Reflection(names, reception), server)
     return server
 
 

@@ -18,6 +18,7 @@ from palimpsest.engine.api import (
     Usage,
 )
 from palimpsest.server.exchange import Speeds
+from palimpsest.server.keys import Unauthenticated
 from palimpsest.server.tracing import Ending, RequestTrace
 
 log = logging.getLogger(__name__)
@@ -27,19 +28,32 @@ class Call:
     """Made when a call is accepted; `end` is called exactly once, with its status."""
 
     def __init__(
-        self, *, method: str, request_id: str, time_limit_s: float, trace: RequestTrace | None
+        self,
+        *,
+        method: str,
+        request_id: str,
+        time_limit_s: float,
+        trace: RequestTrace | None,
+        refusal: Unauthenticated | None = None,
     ) -> None:
-        """`time_limit_s` is the caller's deadline or the server's own, in seconds from now."""
+        """`time_limit_s` is the caller's deadline or the server's own, in seconds from now;
+        `refusal` is why its caller may not call, if so."""
         self.method = method
         self.request_id = request_id
         self.accepted_ns = time.time_ns()
         self.deadline_s = asyncio.get_running_loop().time() + time_limit_s
         """When the call has to end, on the event loop's clock."""
+        self._refusal = refusal
         self._trace = trace
         self._prompt_tokens = 0
         self._answers: list[AnswerRecord] = []
         if trace is not None:
             trace.begin(method=method, request_id=request_id, start_ns=self.accepted_ns)
+
+    def let_in(self) -> None:
+        """Comes first of all that is done for a call. Raises Unauthenticated."""
+        if self._refusal is not None:
+            raise self._refusal
 
     def describe(self, *, operation: str, model: ModelInfo, prompt_tokens: int) -> None:
         """Say what the call is about, as soon as that is known."""

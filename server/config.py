@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 from palimpsest.engine.api import (
@@ -20,6 +21,7 @@ from palimpsest.engine.api import (
     RESERVED_TEMPLATE_VARIABLES,
     EngineOptions,
 )
+from palimpsest.server.keys import KEY_FILE_FLAG, KEY_VARIABLE, Keys, is_loopback, read_keys
 
 USAGE_ERROR = 2
 """Exit code for flags and checkpoints that cannot be served."""
@@ -30,8 +32,8 @@ EXAMPLES = """\
 examples:
   palimpsest serve
       the bundled model on 127.0.0.1:50051, and for OpenAI's clients on http://127.0.0.1:8080/v1
-  palimpsest serve --model /models/diffusiongemma --host 0.0.0.0 --port 50051
-      a checkpoint folder, reachable from other machines
+  palimpsest serve --model /models/diffusiongemma --host 0.0.0.0 --api-key-file keys.txt
+      a checkpoint folder, reachable from other machines by callers who have a key
   palimpsest serve --max-model-len 8192 --gpu-memory-utilization 0.8 --device cuda:1
       a smaller context on the second GPU, leaving a fifth of its memory free
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 palimpsest serve
@@ -53,6 +55,10 @@ class ServerConfig:
     """As `port`; None: there is no HTTP."""
     cors_origin: Sequence[str]
     """Of pages that may call over HTTP, as browsers write them; `*` is all."""
+    keys: Keys | None
+    """What callers have to show; None: anyone may call."""
+    no_auth: bool
+    """Whether it is meant that anyone may."""
     max_queue: int
     """Requests that may wait while others run."""
     max_request_seconds: float
@@ -78,18 +84,33 @@ class ServerConfig:
         for origin in self.cors_origin:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"--cors-origin: {origin!r} is not *, nor like https://a.example")
+        self._check_access()
         _within("--max-queue", self.max_queue, 0, 100_000)
         _within("--max-request-seconds", self.max_request_seconds, 0.001, 86_400)
         _within("--shutdown-timeout", self.shutdown_timeout, 0, 86_400)
 
+    def _check_access(self) -> None:
+        if self.no_auth and self.keys is not None:
+            raise ValueError(f"--no-auth: cannot be with keys ({KEY_FILE_FLAG}, {KEY_VARIABLE})")
+        if self.keys is None and not self.no_auth and not is_loopback(self.host):
+            raise ValueError(
+                f"--host: {self.host} is reached from other machines, and there are no keys: set "
+                f"{KEY_FILE_FLAG} or {KEY_VARIABLE}, or --no-auth if anyone may call"
+            )
 
-def parse(arguments: Sequence[str] | None = None) -> ServerConfig:
-    """What `arguments` describe; exits with code 2 and one line if that cannot be."""
+
+def parse(
+    arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+) -> ServerConfig:
+    """What `arguments` and `environment` describe; exits with code 2 and one line if that cannot
+    be."""
     parser = _parser()
     flags = vars(parser.parse_args(arguments))
+    key_file = flags.pop("api_key_file")
     engine_flags = {field.name: flags.pop(field.name) for field in fields(EngineOptions)}
     try:
-        return ServerConfig(engine=EngineOptions(**engine_flags), **flags)
+        keys = read_keys(key_file, environment or {})
+        return ServerConfig(engine=EngineOptions(**engine_flags), keys=keys, **flags)
     except ValueError as error:
         parser.error(str(error))
 
@@ -250,6 +271,16 @@ _SERVER_FLAGS: Mapping[str, dict[str, Any]] = {
         "metavar": "ORIGIN",
         "help": "let pages of this origin call over HTTP, such as https://app.example; * is all; "
         "may be repeated (default: none)",
+    },
+    "--api-key-file": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "keys that callers have to show, one a line, # begins a comment; those of the "
+        "variable PALIMPSEST_API_KEY, separated by commas, count too",
+    },
+    "--no-auth": {
+        "action": "store_true",
+        "help": "let anyone call; needed to listen on other than loopback addresses without keys",
     },
     "--max-queue": {
         "type": int,

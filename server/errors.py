@@ -30,6 +30,7 @@ from palimpsest.engine.api import (
     Unsupported,
 )
 from palimpsest.server.call import Call
+from palimpsest.server.keys import Unauthenticated
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Verdict:
 
 
 TABLE: Mapping[type[Exception], Verdict] = {
+    Unauthenticated: Verdict(code_pb2.UNAUTHENTICATED, "INVALID_API_KEY"),
     InvalidRequest: Verdict(code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST"),
     PromptTooLong: Verdict(code_pb2.INVALID_ARGUMENT, "CONTEXT_LENGTH_EXCEEDED"),
     Unsupported: Verdict(code_pb2.UNIMPLEMENTED, "UNSUPPORTED"),
@@ -71,13 +73,15 @@ UNKNOWN_FAILURE = Verdict(code_pb2.INTERNAL, "INTERNAL")
 
 @contextlib.contextmanager
 def ending(call: Call) -> Iterator[None]:
-    """Around the body of every handler, streams included: whatever happens, the call ends.
+    """Around the body of every handler, streams included: it is for callers who may call, and
+    whatever happens, the call ends.
 
     Raises Refused in place of whatever went wrong; a caller who left is not answered.
     """
     try:
+        call.let_in()
         yield
-    except (EngineError, TimeoutError) as error:
+    except (EngineError, TimeoutError, Unauthenticated) as error:
         raise _refused(call, TABLE[type(error)], error) from error
     except (asyncio.CancelledError, GeneratorExit):
         # A stream that waits for its reader ends in GeneratorExit instead of CancelledError.

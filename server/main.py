@@ -28,7 +28,7 @@ READ_BYTES = 4_096
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to end; the exit code."""
-    config = parse(arguments)
+    config = parse(arguments, os.environ)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("palimpsest").setLevel(logging.INFO)
     progress = Progress(sys.stderr)
@@ -73,6 +73,7 @@ async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | N
         _say(f"serving {model.name} on {at.grpc}")
         if at.http is not None:
             _say(f"OpenAI's API is at {at.http}/v1")
+        _say(_callers(config))
         if config.ready_json:
             ready = {"address": at.grpc, "http": at.http, "model": model.name}
             sys.stdout.write(json.dumps(ready) + "\n")
@@ -95,6 +96,13 @@ def _room(model: ModelInfo) -> str:
         f"room for {capacity.max_num_seqs} canvases at once and {capacity.cache_tokens:,} tokens "
         f"of context ({capacity.cache_bytes / 2**30:.2f} GiB of keys and values)"
     )
+
+
+def _callers(config: ServerConfig) -> str:
+    """Who may call."""
+    if config.keys is None:
+        return "anyone who reaches these addresses may call"
+    return f"calls need an API key ({len(config.keys.digests)} known)"
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, shutdown: Shutdown) -> None:

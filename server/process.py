@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from palimpsest.engine.api import AsyncChannel, Command, EngineOptions, Frame, Stop
+from palimpsest.server.keys import KEY_VARIABLE
 
 WORKER = (sys.executable, "-m", "palimpsest.engine.worker")
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -76,12 +77,13 @@ class EngineProcess:
 
 
 async def _spawn(command: Sequence[str], fd: int) -> asyncio.subprocess.Process:
-    """Starts `command` with the file descriptor `fd`."""
+    """Starts `command` with the file descriptor `fd`, and without the callers' keys."""
+    environment = {name: os.environ[name] for name in os.environ if name != KEY_VARIABLE}
     return await asyncio.create_subprocess_exec(
         *command,
         pass_fds=(fd,),
         stdin=asyncio.subprocess.DEVNULL,
-        env={**ENVIRONMENT, **os.environ},
+        env={**ENVIRONMENT, **environment},
         # The server's own standard output carries `--ready-json`.
         stdout=_STDERR,
         # Ctrl-C in the terminal is for the server, which then drains.

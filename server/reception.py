@@ -1,4 +1,4 @@
-"""How a call is accepted, whatever carries it: its id, its time limit and its trace."""
+"""How a call is accepted, whatever carries it: its caller, its id, its time limit and its trace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from opentelemetry.trace import Tracer
 
 from palimpsest.server import convert
 from palimpsest.server.call import Call
+from palimpsest.server.keys import Keys
 from palimpsest.server.tracing import TRACE_HEADERS, RequestTrace
 from palimpsest.v1 import decide_pb2, generation_pb2, service_pb2
 
@@ -19,10 +20,12 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["DiffusionService"].full_name
 class Reception:
     """Makes a `Call` of every request; one for all transports."""
 
-    def __init__(self, *, max_request_s: float, tracer: Tracer | None) -> None:
-        """`max_request_s` bounds every call, also those without a deadline of their own."""
+    def __init__(self, *, max_request_s: float, tracer: Tracer | None, keys: Keys | None) -> None:
+        """`max_request_s` bounds every call, also those without a deadline of their own; without
+        `keys` anyone may call."""
         self._max_request_s = max_request_s
         self._tracer = tracer
+        self._keys = keys
 
     def accept(
         self,
@@ -35,8 +38,9 @@ class Reception:
         """`method` is the full name of what is called, as the log shows it.
 
         `request_id` is the caller's; one that is empty or cannot be logged is replaced.
-        `remaining_s` are the seconds to the caller's deadline. Of `headers`, tracing reads some;
-        their names are in lower case.
+        `remaining_s` are the seconds to the caller's deadline. `headers`, whose names are in lower
+        case, hold the caller's key and trace. Whoever may not call gets a Call too, and is refused
+        when it begins.
         """
         usable = request_id and convert.is_request_id(request_id)
         time_limit_s = self._max_request_s if remaining_s is None else remaining_s
@@ -45,6 +49,7 @@ class Reception:
             request_id=request_id if usable else uuid.uuid4().hex,
             time_limit_s=min(time_limit_s, self._max_request_s),
             trace=None if self._tracer is None else RequestTrace(self._tracer, _traced(headers)),
+            refusal=None if self._keys is None else self._keys.refusal(headers),
         )
 
 

@@ -81,15 +81,22 @@ class DiffusionService(DiffusionServiceServicer):
         self, method: str, request: Message, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[Call]:
         """Around the body of every method."""
-        metadata = context.invocation_metadata() or ()
-        call = self._reception.accept(
-            method_name(method),
-            request_id=request_id_of(request),
-            remaining_s=context.time_remaining(),
-            headers={key: str(value) for key, value in metadata},
-        )
+        call = accepted(context, method_name(method), request_id_of(request), self._reception)
         async with reply_with_status(context, call):
             yield call
+
+
+def accepted(
+    context: grpc.aio.ServicerContext, method: str, request_id: str, reception: Reception
+) -> Call:
+    """From gRPC's context to the Call."""
+    metadata = context.invocation_metadata() or ()
+    return reception.accept(
+        method,
+        request_id=request_id,
+        remaining_s=context.time_remaining(),
+        headers={key: str(value) for key, value in metadata},
+    )
 
 
 @contextlib.asynccontextmanager

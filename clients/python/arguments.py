@@ -230,6 +230,12 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
         help="a running server; without it one is started for this command",
     )
     parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="what the server asks of its callers (default: the first in PALIMPSEST_API_KEY, where "
+        "other users of this machine do not see it)",
+    )
+    parser.add_argument(
         "--model",
         help="checkpoint folder for the server that is started (default: the bundled model); "
         "with --address, name of the model to ask for",

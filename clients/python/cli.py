@@ -92,7 +92,7 @@ def _run(args: argparse.Namespace) -> int:
 def _client(args: argparse.Namespace) -> Iterator[Client]:
     """A client of the server at --address, or of one that lives as long as this block."""
     model = arguments.model_name(args)
-    with _address(args) as address, Client(address, model=model) as client:
+    with _address(args) as address, Client(address, model=model, api_key=args.api_key) as client:
         yield client
 
 

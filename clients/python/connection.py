@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -11,6 +12,7 @@ import grpc
 from palimpsest.attempts import Attempts
 from palimpsest.v1 import generation_pb2
 
+API_KEY_VARIABLE = "PALIMPSEST_API_KEY"
 Priority = Literal["low", "normal", "high"]
 
 CHANNEL_OPTIONS = (
@@ -41,8 +43,11 @@ class Connection:
     """How much of its share a call gets: four times the work of the next lower priority."""
     credentials: grpc.ChannelCredentials | None = None
     """None is plain text, without TLS."""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    """Headers of every call, such as `authorization` or `traceparent`."""
+    api_key: str | None = field(default=None, repr=False)
+    """What the server asks of its callers; empty is none, None the first of those that the variable
+    PALIMPSEST_API_KEY holds, separated by commas."""
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers of every call, such as `traceparent`; an `authorization` wins over `api_key`."""
     timeout_s: float | None = None
     """Seconds a call may take, all of its tries together; None leaves it to the server."""
     retries: int = 3
@@ -68,9 +73,17 @@ class Connection:
 
     def attempts(self, timeout_s: float | None, metadata: Mapping[str, str] | None) -> Attempts:
         """The tries of one call; its own values win over the connection's."""
-        merged = {**self.metadata, **(metadata or {})}
+        merged: dict[str, str] = {}
+        for headers in (self._authorization(), self.metadata, metadata or {}):
+            merged |= {name.lower(): value for name, value in headers.items()}
         return Attempts(
             retries=self.retries,
             timeout_s=self.timeout_s if timeout_s is None else timeout_s,
-            metadata=tuple((name.lower(), value) for name, value in merged.items()),
+            metadata=tuple(merged.items()),
         )
+
+    def _authorization(self) -> dict[str, str]:
+        key = self.api_key
+        if key is None:
+            key = os.environ.get(API_KEY_VARIABLE, "").partition(",")[0].strip()
+        return {"authorization": f"Bearer {key}"} if key else {}

@@ -70,6 +70,7 @@ class Answering:
         call = accepted(request, self.path, self._reception)
         reply = Reply(send, call.request_id)
         async with reply_with_error(reply, call):
+            call.let_in()
             body = await json_body(request)
             await until_hangup(receive, self._answer(body, call, reply))
 
@@ -107,6 +108,7 @@ class Models:
         call = accepted(request, "/v1/models", self._reception)
         reply = Reply(send, call.request_id)
         async with reply_with_error(reply, call):
+            call.let_in()
             name = request.path_params.get("name", "")
             model = self._described(self._generator.model(name))
             await reply.whole(model if name else {"object": "list", "data": [model]})

@@ -16,6 +16,7 @@ from palimpsest.engine.api import EngineError, EngineStopped, ModelNotFound, Ove
 from palimpsest.server.call import Call
 from palimpsest.server.errors import TABLE
 from palimpsest.server.http.hangup import HungUp
+from palimpsest.server.keys import Unauthenticated
 from palimpsest.server.openai.sending import Reply
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ _STATUSES: Mapping[code_pb2.Code, int] = {
     code_pb2.INVALID_ARGUMENT: 400,
     # not 501: clients would send the same again
     code_pb2.UNIMPLEMENTED: 400,
+    code_pb2.UNAUTHENTICATED: 401,
     code_pb2.NOT_FOUND: 404,
     code_pb2.RESOURCE_EXHAUSTED: 429,
     code_pb2.UNAVAILABLE: 503,
@@ -79,6 +81,8 @@ def api_error(
         param = "model"
     if isinstance(error, Overloaded | EngineStopped):
         headers["retry-after"] = str(math.ceil(error.retry_after_s))
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
     if isinstance(error, TimeoutError):
         # the same request would take as long again
         headers["x-should-retry"] = "false"
@@ -101,7 +105,7 @@ async def reply_with_error(reply: Reply, call: Call) -> AsyncIterator[None]:
         call.end("CANCELLED")
     except ApiError as error:
         await _refuse(reply, call, error)
-    except (EngineError, TimeoutError) as error:
+    except (EngineError, TimeoutError, Unauthenticated) as error:
         await _refuse(reply, call, api_error(error))
     except asyncio.CancelledError:
         # The server ends without waiting; a client that hangs up is seen elsewhere.

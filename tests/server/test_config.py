@@ -27,7 +27,7 @@ def test_flags_are_called_as_vllm_calls_them() -> None:
     model = "--model /models/x --served-model-name x --max-model-len 4096 --max-num-seqs 8"
     device = "--gpu-memory-utilization 0.5 --dtype bfloat16"
     chat = ["--default-chat-template-kwargs", '{"enable_thinking": true}']
-    config = parse([*f"{model} {device} --host 0.0.0.0 --port 0".split(), *chat])
+    config = parse([*f"{model} {device} --host 0.0.0.0 --no-auth --port 0".split(), *chat])
     assert config.default_chat_template_kwargs == {"enable_thinking": True}
     assert config.engine.model == "/models/x"
     assert config.engine.served_model_name == "x"
@@ -50,6 +50,15 @@ def test_flags_are_called_as_vllm_calls_them() -> None:
         (
             ["--cors-origin", "https://a.example/app"],
             "--cors-origin: 'https://a.example/app' is not *, nor like https://a.example",
+        ),
+        (
+            ["--host", "0.0.0.0"],
+            "--host: 0.0.0.0 is reached from other machines, and there are no keys: set "
+            "--api-key-file or PALIMPSEST_API_KEY, or --no-auth if anyone may call",
+        ),
+        (
+            ["--api-key-file", "/nothing/here"],
+            "--api-key-file: cannot read /nothing/here: No such file or directory",
         ),
         (["--max-queue", "-1"], "--max-queue: -1 is not within 0 to 100000"),
         (
@@ -79,6 +88,27 @@ def test_a_wrong_flag_ends_with_code_2_and_one_line(
         parse(flags)
     assert caught.value.code == 2
     assert capsys.readouterr().err == f"palimpsest serve: error: {line}\n"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_addresses_need_no_keys(host: str) -> None:
+    assert parse(["--host", host]).keys is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "a.example"])
+def test_other_addresses_need_keys_or_leave_to_go_without(host: str) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--host", host])
+    assert parse(["--host", host, "--no-auth"]).keys is None
+    assert parse(["--host", host], {"PALIMPSEST_API_KEY": "k"}).keys is not None
+
+
+def test_keys_and_leave_to_go_without_them_contradict_each_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--no-auth"], {"PALIMPSEST_API_KEY": "k"})
+    assert "--no-auth: cannot be with keys" in capsys.readouterr().err
 
 
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,9 @@ def run(plan: Plan, address: str) -> int:
     Raises the error of the first item if none at all was answered, and KeyboardInterrupt, after the
     report of what is there, if the run was interrupted.
     """
-    with Client(address, model=arguments.model_name(plan.args)) as client:
+    with Client(
+        address, model=arguments.model_name(plan.args), api_key=plan.args.api_key
+    ) as client:
         model = client.model()
     about, started_s = _about(plan, model), time.perf_counter()
     outcomes, interrupted = _outcomes(plan, address)
@@ -95,7 +97,9 @@ def _outcomes(plan: Plan, address: str) -> tuple[list[Outcome], bool]:
 
 
 async def _ask_all(plan: Plan, address: str, count: Callable[[Outcome], None]) -> None:
-    async with AsyncClient(address, model=arguments.model_name(plan.args)) as client:
+    async with AsyncClient(
+        address, model=arguments.model_name(plan.args), api_key=plan.args.api_key
+    ) as client:
         await runner.ask_all(
             plan.items,
             GrpcTransport(client, plan.sampling),

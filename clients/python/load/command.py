@@ -29,7 +29,7 @@ EXIT_DONE, EXIT_FAILED = 0, 1
 
 def run(args: argparse.Namespace, address: str) -> int:
     """Loads the server at `address`; 1 if a request failed."""
-    with Client(address, model=arguments.model_name(args)) as client:
+    with Client(address, model=arguments.model_name(args), api_key=args.api_key) as client:
         model = client.model()
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,9 @@ def run(args: argparse.Namespace, address: str) -> int:
 
 async def _levels(args: argparse.Namespace, address: str) -> list[Level]:
     console = Console(stderr=True)
-    async with AsyncClient(address, model=arguments.model_name(args)) as client:
+    async with AsyncClient(
+        address, model=arguments.model_name(args), api_key=args.api_key
+    ) as client:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             return [await _level(client, args, count, bars) for count in args.concurrency]
 
