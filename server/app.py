@@ -22,11 +22,13 @@ from opentelemetry.trace import Tracer
 from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
 from palimpsest.server.config import ServerConfig
 from palimpsest.server.decide import Decider
+from palimpsest.server.engine_metrics import EngineCollector
 from palimpsest.server.engine_state import EngineWatch
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
 from palimpsest.server.methods import Methods
+from palimpsest.server.metrics import Metrics
 from palimpsest.server.progress import Progress
 from palimpsest.server.reception import SERVICE, Reception
 from palimpsest.server.reflection import Reflection
@@ -100,7 +102,11 @@ async def serve(
     generator = Generator(engine, gate, codec, template_defaults=defaults)
     watch = EngineWatch(engine, health)
     methods = Methods(generator, Decider(generator, engine, gate), watch)
-    reception = Reception(max_request_s=config.max_request_seconds, tracer=tracer, keys=config.keys)
+    metrics = Metrics()
+    metrics.registry.register(EngineCollector(watch))
+    reception = Reception(
+        max_request_s=config.max_request_seconds, tracer=tracer, keys=config.keys, metrics=metrics
+    )
     server = _grpc_server(methods, reception, health)
     listener = _http_listener(config)
     at = Addresses(grpc=_bind(server, config), http=None if listener is None else listener.url)
@@ -108,7 +114,8 @@ async def serve(
     await server.start()
     http = None
     if listener is not None:
-        http = listener.start(_http_doors(generator, methods, reception, health, config))
+        doors = _http_doors(generator, methods, reception, health, metrics, config)
+        http = listener.start(doors)
     listening(at)
     running = asyncio.ensure_future(engine.run())
     announcing = asyncio.ensure_future(_announce(health, at, ready))
@@ -180,6 +187,7 @@ def _http_doors(
     methods: Methods,
     reception: Reception,
     health: Health,
+    metrics: Metrics,
     config: ServerConfig,
 ) -> ASGIApp:
     """All that the HTTP port answers."""
@@ -192,7 +200,7 @@ def _http_doors(
 
     connect = ConnectApp(methods, reception)
     routes = [*openai_routes(generator, reception), Mount(connect.path, connect)]
-    return with_cors(http_app(health, routes), config.cors_origin)
+    return with_cors(http_app(health, metrics, routes), config.cors_origin)
 
 
 def _bind(server: grpc.aio.Server, config: ServerConfig) -> str:

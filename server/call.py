@@ -11,6 +11,7 @@ import time
 
 from palimpsest.engine.api import (
     Committed,
+    Encoded,
     Finished,
     ModelInfo,
     RequestEvent,
@@ -19,6 +20,7 @@ from palimpsest.engine.api import (
 )
 from palimpsest.server.exchange import Speeds
 from palimpsest.server.keys import Unauthenticated
+from palimpsest.server.metrics import Metrics, exemplar
 from palimpsest.server.tracing import Ending, RequestTrace
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Call:
         request_id: str,
         time_limit_s: float,
         trace: RequestTrace | None,
+        metrics: Metrics | None = None,
         refusal: Unauthenticated | None = None,
     ) -> None:
         """`time_limit_s` is the caller's deadline or the server's own, in seconds from now;
@@ -45,6 +48,7 @@ class Call:
         """When the call has to end, on the event loop's clock."""
         self._refusal = refusal
         self._trace = trace
+        self._metrics = metrics
         self._prompt_tokens = 0
         self._answers: list[AnswerRecord] = []
         if trace is not None:
@@ -63,7 +67,7 @@ class Call:
 
     def answer(self) -> AnswerRecord:
         """The record of one more answer that the call gives."""
-        self._answers.append(AnswerRecord(self, self._trace))
+        self._answers.append(AnswerRecord(self, self._trace, self._metrics))
         return self._answers[-1]
 
     def remaining_s(self) -> float:
@@ -73,6 +77,7 @@ class Call:
     def end(self, status: str) -> None:
         """Write the log line and close the trace. `status` is a gRPC status name, such as `OK`."""
         end_ns = time.time_ns()
+        seconds = (end_ns - self.accepted_ns) / 1e9
         log.info(
             "%s request_id=%s status=%s prompt_tokens=%d output_tokens=%d seconds=%.3f",
             self.method,
@@ -80,8 +85,10 @@ class Call:
             status,
             self._prompt_tokens,
             sum(answer.output_tokens for answer in self._answers),
-            (end_ns - self.accepted_ns) / 1e9,
+            seconds,
         )
+        if self._metrics is not None:
+            self._metrics.called(self.method, status, seconds, exemplar(self._trace))
         if self._trace is not None:
             endings = [answer.ending for answer in self._answers if answer.ending is not None]
             self._trace.end(status=status, end_ns=end_ns, endings=endings)
@@ -90,11 +97,15 @@ class Call:
 class AnswerRecord:
     """How one answer of a call comes along."""
 
-    def __init__(self, call: Call, trace: RequestTrace | None) -> None:
+    def __init__(
+        self, call: Call, trace: RequestTrace | None, metrics: Metrics | None = None
+    ) -> None:
         self.call = call
         self.output_tokens = 0
         self.ending: Ending | None = None
         self._trace = trace
+        self._metrics = metrics
+        self._canvas_length = 0
         self._first_draft_ns: int | None = None
         self._first_commit_ns: int | None = None
         self._last_commit_ns = call.accepted_ns
@@ -112,6 +123,13 @@ class AnswerRecord:
             self.ending = Ending(reason=event.reason.value, usage=event.usage)
         if self._trace is not None:
             self._trace.observe(event)
+        if self._metrics is not None:
+            self._count(event, self._metrics)
+
+    def drafts(self, *, sent: int, skipped: int) -> None:
+        """What became of the drafts that the caller wanted."""
+        if self._metrics is not None:
+            self._metrics.told(sent=sent, skipped=skipped)
 
     def stop(self, usage: Usage, *, reason: str, last_commit_ns: int) -> None:
         """The answer has ended here, whatever else the engine has done for it meanwhile."""
@@ -131,6 +149,36 @@ class AnswerRecord:
             time_to_first_draft_ns=self._since_acceptance(self._first_draft_ns),
             time_to_first_commit_ns=self._since_acceptance(self._first_commit_ns),
         )
+
+    def _count(self, event: RequestEvent, metrics: Metrics) -> None:
+        accepted_ns, trace = self.call.accepted_ns, exemplar(self._trace)
+        match event:
+            case Encoded(canvas_index=None):
+                metrics.prefilled(
+                    queue_s=(event.start_ns - accepted_ns) / 1e9,
+                    prefill_s=(event.end_ns - event.start_ns) / 1e9,
+                    tokens=event.token_count,
+                    cached=event.cached_count,
+                )
+            case Stepped():
+                if event.step == 1:
+                    # all positions are new then
+                    self._canvas_length = event.changed_count
+                    if event.end_ns == self._first_draft_ns:
+                        metrics.first_draft((event.end_ns - accepted_ns) / 1e9, trace)
+                metrics.stepped(
+                    seconds=(event.end_ns - event.start_ns) / 1e9,
+                    batch_size=event.batch_size,
+                    accepted_share=event.accepted_count / self._canvas_length,
+                )
+            case Committed():
+                if event.end_ns == self._first_commit_ns:
+                    metrics.first_commit((event.end_ns - accepted_ns) / 1e9, trace)
+                metrics.committed(
+                    steps=event.steps, converged=event.converged, tokens=len(event.token_ids)
+                )
+            case Finished():
+                metrics.finished(event.usage)
 
     def _since_acceptance(self, moment_ns: int | None) -> int:
         return 0 if moment_ns is None else max(moment_ns - self.call.accepted_ns, 0)

@@ -175,11 +175,14 @@ class Generator:
             deadline_s=call.deadline_s,
             observe=record.observe,
         ) as mailbox:
-            async for delivery in mailbox:
-                yield writer.write(delivery)
-                if writer.stop_sequence is not None:
-                    yield writer.stop(delivery)
-                    return
+            try:
+                async for delivery in mailbox:
+                    yield writer.write(delivery)
+                    if writer.stop_sequence is not None:
+                        yield writer.stop(delivery)
+                        return
+            finally:
+                record.drafts(sent=mailbox.drafts_sent, skipped=mailbox.drafts_skipped)
 
 
 def _sampling(wanted: Generation, model: ModelInfo) -> Sampling:

@@ -71,6 +71,9 @@ class Mailbox:
         self._next_draft_s = self._loop.time()
         self.last_step: Stepped | None = None
         """The newest, delivered or not."""
+        self.drafts_sent = 0
+        self.drafts_skipped = 0
+        """Drafts on offer that something newer replaced."""
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
 
@@ -108,6 +111,7 @@ class Mailbox:
         return Delivery(sequence=self._sequence, event=event)
 
     def _put_lossless(self, item: Delivery | Exception) -> None:
+        self.drafts_skipped += self._draft is not None
         self._draft = None
         self._queue.append(item)
         self._wake()
@@ -118,6 +122,7 @@ class Mailbox:
             return
         # A reader that already waits for a paced draft takes whichever is newest then.
         wake = self._draft is None
+        self.drafts_skipped += not wake
         self._draft = self._number(event)
         if wake:
             self._wake()
@@ -141,6 +146,7 @@ class Mailbox:
             if wait_s <= 0:
                 self._next_draft_s = self._loop.time() + 1.0 / self._pace.max_rate_hz
                 draft, self._draft = self._draft, None
+                self.drafts_sent += 1
                 return draft
             await self._wait(wait_s)
 

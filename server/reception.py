@@ -11,6 +11,7 @@ from opentelemetry.trace import Tracer
 from palimpsest.server import convert
 from palimpsest.server.call import Call
 from palimpsest.server.keys import Keys
+from palimpsest.server.metrics import Metrics
 from palimpsest.server.tracing import TRACE_HEADERS, RequestTrace
 from palimpsest.v1 import decide_pb2, generation_pb2, service_pb2
 
@@ -20,12 +21,20 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["DiffusionService"].full_name
 class Reception:
     """Makes a `Call` of every request; one for all transports."""
 
-    def __init__(self, *, max_request_s: float, tracer: Tracer | None, keys: Keys | None) -> None:
+    def __init__(
+        self,
+        *,
+        max_request_s: float,
+        tracer: Tracer | None,
+        keys: Keys | None,
+        metrics: Metrics | None,
+    ) -> None:
         """`max_request_s` bounds every call, also those without a deadline of their own; without
         `keys` anyone may call."""
         self._max_request_s = max_request_s
         self._tracer = tracer
         self._keys = keys
+        self._metrics = metrics
 
     def accept(
         self,
@@ -49,6 +58,7 @@ class Reception:
             request_id=request_id if usable else uuid.uuid4().hex,
             time_limit_s=min(time_limit_s, self._max_request_s),
             trace=None if self._tracer is None else RequestTrace(self._tracer, _traced(headers)),
+            metrics=self._metrics,
             refusal=None if self._keys is None else self._keys.refusal(headers),
         )
 

@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    format_trace_id,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -102,6 +110,12 @@ class RequestTrace:
             method, self._parent, SpanKind.SERVER, attributes, start_time=start_ns
         )
         self._context = set_span_in_context(self._root)
+
+    @property
+    def trace_id(self) -> str | None:
+        """As collectors show it; None where the trace is not sampled."""
+        context = self._root.get_span_context()
+        return format_trace_id(context.trace_id) if context.trace_flags.sampled else None
 
     def describe(self, *, operation: str, model: ModelInfo, prompt_tokens: int) -> None:
         self._root.update_name(f"{operation} {model.name}")

@@ -1,4 +1,4 @@
-"""The HTTP port as one ASGI app: probes, and the doors that are mounted beside them."""
+"""The HTTP port as one ASGI app: probes, metrics, and the doors that are mounted beside them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from palimpsest.server.health import Health, Phase
+from palimpsest.server.metrics import Metrics
 
 
-def http_app(health: Health, routes: Sequence[BaseRoute]) -> Starlette:
+def http_app(health: Health, metrics: Metrics, routes: Sequence[BaseRoute]) -> Starlette:
     """`routes` are those of all doors; the first that matches a path answers it."""
 
     async def alive(_: Request) -> JSONResponse:
@@ -25,8 +26,18 @@ def http_app(health: Health, routes: Sequence[BaseRoute]) -> Starlette:
         serving = health.phase is Phase.SERVING
         return JSONResponse({"status": health.phase.value}, 200 if serving else 503)
 
+    async def counted(request: Request) -> Response:
+        """For Prometheus."""
+        content, content_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": content_type})
+
     return Starlette(
-        routes=[Route("/healthz", alive), Route("/readyz", ready), *routes],
+        routes=[
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+            Route("/metrics", counted),
+            *routes,
+        ],
         exception_handlers={404: _nothing_here, 405: _nothing_here},
     )
 
