@@ -24,8 +24,9 @@ setup: .venv/stamp ## Install everything into .venv (again only when the pins ch
 demo: setup ## Start the server, stream three prompts with live canvases, print latencies
 	$(BIN)/palimpsest demo
 
+# In two processes; each takes whole files, whose tests share servers.
 test: setup $(OPENAI)/node_modules ## Run the tests
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n 2 --dist loadfile
 
 lint: setup links ## Style, import arrows, contract, Dockerfile
 	$(BIN)/ruff check
