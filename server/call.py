@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import Any
 
 from palimpsest.engine.api import (
     Committed,
@@ -20,6 +21,7 @@ from palimpsest.engine.api import (
 )
 from palimpsest.server.exchange import Speeds
 from palimpsest.server.keys import Unauthenticated
+from palimpsest.server.logs import figures
 from palimpsest.server.metrics import Metrics, exemplar
 from palimpsest.server.tracing import Ending, RequestTrace
 
@@ -78,20 +80,29 @@ class Call:
         """Write the log line and close the trace. `status` is a gRPC status name, such as `OK`."""
         end_ns = time.time_ns()
         seconds = (end_ns - self.accepted_ns) / 1e9
-        log.info(
-            "%s request_id=%s status=%s prompt_tokens=%d output_tokens=%d seconds=%.3f",
-            self.method,
-            self.request_id,
-            status,
-            self._prompt_tokens,
-            sum(answer.output_tokens for answer in self._answers),
-            seconds,
-        )
+        log.info(self.method, extra=self._figures(status, seconds))
         if self._metrics is not None:
             self._metrics.called(self.method, status, seconds, exemplar(self._trace))
         if self._trace is not None:
             endings = [answer.ending for answer in self._answers if answer.ending is not None]
             self._trace.end(status=status, end_ns=end_ns, endings=endings)
+
+    def _figures(self, status: str, seconds: float) -> dict[str, Any]:
+        """What the log says of the call."""
+        answers = self._answers
+        return figures(
+            request_id=self.request_id,
+            status=status,
+            prompt_tokens=self._prompt_tokens,
+            output_tokens=sum(answer.output_tokens for answer in answers),
+            seconds=seconds,
+            denoising_steps=sum(answer.steps for answer in answers) if answers else None,
+            first_draft_seconds=min(
+                (answer.first_draft_s for answer in answers if answer.first_draft_s is not None),
+                default=None,
+            ),
+            trace_id=None if self._trace is None else self._trace.trace_id,
+        )
 
 
 class AnswerRecord:
@@ -102,6 +113,8 @@ class AnswerRecord:
     ) -> None:
         self.call = call
         self.output_tokens = 0
+        self.steps = 0
+        """Of denoising."""
         self.ending: Ending | None = None
         self._trace = trace
         self._metrics = metrics
@@ -110,10 +123,19 @@ class AnswerRecord:
         self._first_commit_ns: int | None = None
         self._last_commit_ns = call.accepted_ns
 
+    @property
+    def first_draft_s(self) -> float | None:
+        """Seconds from acceptance to the end of the first step; None before it."""
+        if self._first_draft_ns is None:
+            return None
+        return self._since_acceptance(self._first_draft_ns) / 1e9
+
     def observe(self, event: RequestEvent) -> None:
         """Take note of an event of the engine, delivered to the caller or not."""
-        if isinstance(event, Stepped) and self._first_draft_ns is None:
-            self._first_draft_ns = event.end_ns
+        if isinstance(event, Stepped):
+            self.steps += 1
+            if self._first_draft_ns is None:
+                self._first_draft_ns = event.end_ns
         elif isinstance(event, Committed):
             self.output_tokens += len(event.token_ids)
             self._last_commit_ns = event.end_ns
@@ -134,7 +156,7 @@ class AnswerRecord:
     def stop(self, usage: Usage, *, reason: str, last_commit_ns: int) -> None:
         """The answer has ended here, whatever else the engine has done for it meanwhile."""
         self.ending = Ending(reason=reason, usage=usage)
-        self.output_tokens = usage.output_tokens
+        self.output_tokens, self.steps = usage.output_tokens, usage.denoising_steps
         self._last_commit_ns = last_commit_ns
 
     def speeds(self, usage: Usage, *, canvas_length: int) -> Speeds:

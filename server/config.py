@@ -22,6 +22,7 @@ from palimpsest.engine.api import (
     EngineOptions,
 )
 from palimpsest.server.keys import KEY_FILE_FLAG, KEY_VARIABLE, Keys, is_loopback, read_keys
+from palimpsest.server.logs import FORMATS
 
 USAGE_ERROR = 2
 """Exit code for flags and checkpoints that cannot be served."""
@@ -66,6 +67,8 @@ class ServerConfig:
     shutdown_timeout: float
     """Seconds that running requests are given to end after SIGTERM."""
     otlp_traces_endpoint: str | None
+    log_format: str
+    """One of logs.FORMATS."""
     ready_json: bool
     exit_with_stdin: bool
 
@@ -303,6 +306,12 @@ _SERVER_FLAGS: Mapping[str, dict[str, Any]] = {
     "--otlp-traces-endpoint": {
         "metavar": "URL",
         "help": "send traces here, by OTLP over gRPC; the OTEL_* variables work too",
+    },
+    "--log-format": {
+        "choices": FORMATS,
+        "default": "text",
+        "help": "lines of the log on standard error: text, or one JSON object each "
+        "(default: %(default)s)",
     },
     "--ready-json": {
         "action": "store_true",

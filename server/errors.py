@@ -31,6 +31,7 @@ from palimpsest.engine.api import (
 )
 from palimpsest.server.call import Call
 from palimpsest.server.keys import Unauthenticated
+from palimpsest.server.logs import figures
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def ending(call: Call) -> Iterator[None]:
         call.end("CANCELLED" if in_time else "DEADLINE_EXCEEDED")
         raise
     except Exception as error:
-        log.exception("request_id=%s failed", call.request_id)
+        log.exception("a request failed", extra=figures(request_id=call.request_id))
         failure = EngineError("the server failed; its log says why")
         raise _refused(call, UNKNOWN_FAILURE, failure) from error
     else:

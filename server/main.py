@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from opentelemetry.trace import Tracer
 from palimpsest.engine.api import CheckpointError, EngineStopped, ModelInfo
 from palimpsest.server.app import Addresses, Shutdown, serve
 from palimpsest.server.config import USAGE_ERROR, ServerConfig, parse, wants_traces
+from palimpsest.server.logs import configure
 from palimpsest.server.progress import Progress
 
 FAILED = 1
@@ -29,8 +29,7 @@ READ_BYTES = 4_096
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to end; the exit code."""
     config = parse(arguments, os.environ)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("palimpsest").setLevel(logging.INFO)
+    configure(config.log_format, sys.stderr)
     progress = Progress(sys.stderr)
     try:
         _run(config, progress)

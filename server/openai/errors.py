@@ -17,6 +17,7 @@ from palimpsest.server.call import Call
 from palimpsest.server.errors import TABLE
 from palimpsest.server.http.hangup import HungUp
 from palimpsest.server.keys import Unauthenticated
+from palimpsest.server.logs import figures
 from palimpsest.server.openai.sending import Reply
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ async def reply_with_error(reply: Reply, call: Call) -> AsyncIterator[None]:
         # The server ends without waiting; a client that hangs up is seen elsewhere.
         await _refuse(reply, call, api_error(EngineStopped("the server is shutting down")))
     except Exception:
-        log.exception("request_id=%s failed", call.request_id)
+        log.exception("a request failed", extra=figures(request_id=call.request_id))
         await _refuse(reply, call, api_error(EngineError("the server failed; its log says why")))
     else:
         call.end("OK")

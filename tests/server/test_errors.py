@@ -22,6 +22,7 @@ from palimpsest.engine.api import (
 )
 from palimpsest.server.call import Call
 from palimpsest.server.errors import TABLE
+from palimpsest.server.logs import Text
 from palimpsest.server.service import reply_with_status
 from palimpsest.v1 import generation_pb2
 from palimpsest.v1.service_pb2_grpc import (
@@ -141,6 +142,7 @@ async def test_what_is_worth_trying_again_says_when(
 async def test_an_unknown_failure_tells_the_request_id_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.handler.setFormatter(Text())
     with caplog.at_level(logging.ERROR):
         async with failing_with(KeyError("a secret")) as error:
             pass

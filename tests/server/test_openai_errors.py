@@ -14,6 +14,7 @@ from palimpsest.engine.api import EngineError, EngineStopped, InvalidRequest, Ov
 from palimpsest.server.call import Call
 from palimpsest.server.errors import TABLE
 from palimpsest.server.http.hangup import HungUp
+from palimpsest.server.logs import Text
 from palimpsest.server.openai.errors import api_error, reply_with_error
 from palimpsest.server.openai.names import Names
 from palimpsest.server.openai.sending import Reply
@@ -99,6 +100,7 @@ async def test_an_error_in_mid_stream_is_its_last_event() -> None:
 async def test_an_unknown_failure_tells_the_request_id_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.handler.setFormatter(Text())
     with caplog.at_level(logging.ERROR):
         sent = await ending_in(ZeroDivisionError("secret"))
     assert sent.status == 500
@@ -108,6 +110,7 @@ async def test_an_unknown_failure_tells_the_request_id_and_nothing_else(
 
 
 async def test_a_client_that_is_gone_is_sent_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.setFormatter(Text())
     with caplog.at_level(logging.INFO):
         sent = await ending_in(HungUp())
     with pytest.raises(IndexError):
