@@ -253,6 +253,8 @@ class Stepped:
     mean_entropy: float
     """Nats per position."""
     draft: Draft | None
+    queue_ns: int | None = None
+    """Since the end of the canvas's last step; None in its first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

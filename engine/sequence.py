@@ -81,6 +81,8 @@ class Sequence:
     output_count: int = 0
     """Tokens of the answer, those that came with the request included."""
     step_count: int = 0
+    stepped_ns: int = 0
+    """End of the last step."""
     done: bool = False
 
     def noise_key(self) -> NoiseKey:
@@ -162,6 +164,7 @@ class Sequence:
         self.encode_began_ns = self.encoded_count = 0
         self.step_count += 1
         stepped = self._stepped(canvas, figures, run)
+        self.stepped_ns = run.end_ns
         if not figures.done:
             return [stepped]
         if self.request.labels:
@@ -238,6 +241,7 @@ class Sequence:
             accepted_count=int(figures.accepted.sum()),
             changed_count=figures.changed_count,
             mean_entropy=figures.mean_entropy,
+            queue_ns=None if canvas.step == 1 else run.start_ns - self.stepped_ns,
             draft=draft_of(canvas, figures, self.limits.vocabulary_size) if shown else None,
         )
 

@@ -214,7 +214,9 @@ def _logprobs(position: TokenLogprobs) -> canvas_pb2.TokenLogprobs:
 
 def _timing(step: Stepped) -> canvas_pb2.StepTiming:
     return canvas_pb2.StepTiming(
-        step_micros=(step.end_ns - step.start_ns) // 1_000, batch_size=step.batch_size
+        queue_micros=None if step.queue_ns is None else step.queue_ns // 1_000,
+        step_micros=(step.end_ns - step.start_ns) // 1_000,
+        batch_size=step.batch_size,
     )
 
 

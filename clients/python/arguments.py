@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import palimpsest
-from palimpsest import deciding, sampling_flags, top
+from palimpsest import deciding, sampling_flags, top, trace
 from palimpsest.evaluation import flags
 from palimpsest.load import flags as load_flags
 from palimpsest.requests import Sampling
@@ -23,6 +23,7 @@ examples:
   palimpsest eval --items 50
   palimpsest bench --concurrency 1 8 64
   palimpsest top
+  palimpsest trace "count from 1 to 40" --out steps.png
   palimpsest serve --model bundled --port 50051
 
 Without --address a server of your own starts for as long as the command runs."""
@@ -91,6 +92,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_eval(commands)
     _add_bench(commands)
     _add_top(commands)
+    _add_trace(commands)
     commands.add_parser("serve", help="start a server; serve --help lists its flags")
     return parser.parse_args(argv)
 
@@ -221,6 +223,19 @@ def _add_top(commands: Commands[Parser]) -> None:
     )
     top.add_flags(watching)
     watching.set_defaults(model="")
+
+
+def _add_trace(commands: Commands[Parser]) -> None:
+    tracing = commands.add_parser(
+        "trace",
+        help="answer one prompt and show where its time went",
+        epilog=trace.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    trace.add_flags(tracing)
+    _add_think(tracing)
+    _add_connection(tracing)
+    sampling_flags.add(tracing)
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:

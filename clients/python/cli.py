@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from palimpsest import answer, arguments, deciding, demo, sampling_flags, top
+from palimpsest import answer, arguments, deciding, demo, sampling_flags, top, trace
 from palimpsest.answer import Form
 from palimpsest.chat import Chat
 from palimpsest.client import Client
@@ -81,6 +81,8 @@ def _run(args: argparse.Namespace) -> int:
                 Chat(client, sampling, form, enable_thinking=args.enable_thinking).run()
             case "models":
                 _models(client)
+            case "trace":
+                trace.run(client, args)
             case "top":
                 top.run(client, args)
             case "demo":

@@ -65,7 +65,11 @@ def comparable(events: Sequence[Event]) -> list[Event]:
     """Without what depends on the moment and on the company: times and batch sizes."""
     kept: list[Event] = []
     for event in events:
-        changes = {name: 0 for name in ("start_ns", "end_ns", "batch_size") if hasattr(event, name)}
+        changes = {
+            name: 0
+            for name in ("start_ns", "end_ns", "queue_ns", "batch_size")
+            if hasattr(event, name)
+        }
         kept.append(replace(event, **changes) if changes else event)  # type: ignore[type-var]
     return kept
 

@@ -214,3 +214,13 @@ def test_drafts_are_left_out_unless_asked_for_and_change_nothing(calm: Pair) -> 
     quiet = run(Engine(calm.ending_at()), [submit(PROMPT, sampling, drafts=False)])
     assert all(event.draft is None for event in quiet if isinstance(event, Stepped))
     assert answer(quiet) == answer(generate(calm.ending_at(), C))
+
+
+def test_a_step_tells_how_long_its_canvas_waited_for_it(calm: Pair) -> None:
+    events = [e for e in generate(calm.ending_at(), seed=3) if isinstance(e, Stepped)]
+    for before, step in itertools.pairwise(events):
+        if step.step == 1:
+            assert step.queue_ns is None
+        else:
+            assert step.queue_ns == step.start_ns - before.end_ns
+    assert any(step.step > 1 for step in events)
