@@ -77,7 +77,7 @@ class Timeline:
         if step == before:
             return  # a commit repeats the step of the last snapshot
         self.missed += step - before - 1
-        if last is None:
+        if last is None and step == 1:
             # in the pass that ended the prefill
             start_s = max(self._end_s - figures.step_s, 0.0)
         else:
