@@ -1,0 +1,6 @@
+import type { Run } from "../run.ts";
+
+/** One run, step by step: canvases, charts, speeds. */
+export function RunView(_: { run: Run }) {
+  return null;
+}
