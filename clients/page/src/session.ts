@@ -6,30 +6,22 @@ import {
   type ChatMessage,
   type Client,
   type ContentPart,
-  type DraftOptions,
   type Model,
 } from "@palimpsest/client";
 import { blamed } from "./chat/blame.ts";
 import { messagesOf } from "./chat/history.ts";
-import { Intake, type Page } from "./chat/intake.ts";
+import type { Page } from "./chat/intake.ts";
 import { paired, understood } from "./chat/options.ts";
 import { readTurns, savedTurns } from "./chat/saved.ts";
-import { fieldsOf, readSettings, withField } from "./chat/settings.ts";
+import { fieldsOf, NO_SETTINGS, readSettings, withField } from "./chat/settings.ts";
 import type { FieldName, Problems, Settings, Side } from "./chat/settings.ts";
 import type { Store } from "./chat/store.ts";
 import { exchangeOf, isRewrite, type Turn } from "./chat/turns.ts";
-import { ended, newRun, type Asked, type Run, type RunError } from "./run.ts";
+import { write } from "./chat/writing.ts";
+import { newRun, type Asked, type Run } from "./run.ts";
 
-/** All that the contract can tell of every step. */
-const DRAFTS: DraftOptions = { entropy: true, maxRateHz: 1_000 };
 const SIDES: readonly Side[] = ["a", "b"];
 const NO_PROBLEMS: Record<Side, Problems> = { a: {}, b: {} };
-const CUT_SHORT: RunError = {
-  code: "internal",
-  message: "the server ended the answer without completing it",
-  violations: [],
-};
-
 /** What a session works with. */
 export interface Surroundings {
   client: Client;
@@ -144,6 +136,18 @@ export class Session {
     this.problems.value = { a: { ...a, [name]: undefined }, b: { ...b, [name]: undefined } };
   }
 
+  /** Answers every message twice from now on, or once. */
+  compare(comparing: boolean): void {
+    this.settings.value = { ...this.settings.peek(), comparing };
+  }
+
+  /** Leaves all settings to the server. */
+  reset(): void {
+    this.settings.value = NO_SETTINGS;
+    this.problems.value = NO_PROBLEMS;
+  }
+
+  /** Forgets the conversation. */
   clear(): void {
     this.stop();
     this.turns.value = [];
@@ -199,27 +203,15 @@ export class Session {
   }
 
   async #write(run: Signal<Run>, side: Side): Promise<void> {
-    const { client, page } = this.#with;
-    const { messages, options } = run.peek().asked;
-    const intake = new Intake(run, page);
     const stop = new AbortController();
     this.#stops.add(stop);
     this.running.value += 1;
-    try {
-      const drafts = page.isHidden() ? false : DRAFTS;
-      const call = { signal: stop.signal, headers: this.#headers() };
-      for await (const event of client.chat(messages, { ...options, ...call, drafts })) {
-        intake.take(event);
-      }
-      intake.apply((last) => (last.state === "running" ? ended(last, CUT_SHORT) : last));
-    } catch (thrown) {
-      const error = PalimpsestError.from(thrown);
-      intake.apply((last) => endedBy(last, error));
-      this.#note(error, side);
-    }
+    const call = { signal: stop.signal, headers: this.#headers() };
+    const error = await write(run, this.#with, call);
     this.#stops.delete(stop);
     this.running.value -= 1;
     this.#keep();
+    if (error) this.#note(error, side);
   }
 
   #note(error: PalimpsestError, side: Side): void {
@@ -252,10 +244,4 @@ export class Session {
     this.#ids += 1;
     return this.#ids;
   }
-}
-
-function endedBy(run: Run, error: PalimpsestError): Run {
-  if (error.code === "canceled") return ended(run);
-  const { code, message, violations } = error;
-  return ended(run, { code, message, violations });
 }

@@ -1,18 +1,21 @@
-import type { Span } from "@palimpsest/client";
+import type { DraftTokens, Span } from "@palimpsest/client";
+import { isSpecial, type Item } from "./cells.ts";
 import { memo } from "./memo.ts";
 import { levelOf } from "./ramp.ts";
+import type { Shown } from "./shown.ts";
 import { specialName } from "./specials.ts";
-import { aboutToken, type TokenFacts } from "./tokenFacts.ts";
 
-interface Props extends TokenFacts {
-  differs: boolean;
-  span: Span["kind"] | undefined;
+interface Props {
+  position: number;
+  text: string;
+  /** Its class. */
+  name: string;
 }
 
 /** One token. Its props are plain values, so it is drawn again only when one of them changes. */
-export const Cell = memo((props: Props) => (
-  <span class={classOf(props)} data-position={props.position} title={aboutToken(props)}>
-    {props.special ? specialName(props.id) : written(props.text ?? `#${props.id}`)}
+export const Cell = memo(({ position, text, name }: Props) => (
+  <span class={name} data-position={position}>
+    {text.includes("\n") ? withBreaks(text) : text}
   </span>
 ));
 
@@ -26,22 +29,32 @@ export const More = memo(({ count, name }: { count: number; name: string }) => (
   </span>
 ));
 
-function classOf({ text, special, confidence, accepted, changed, differs, span }: Props): string {
+/** What stands in a cell. */
+export function textOf(tokens: DraftTokens, position: number): string {
+  const id = tokens.ids[position]!;
+  return isSpecial(tokens, position) ? specialName(id) : (tokens.texts[position] ?? `#${id}`);
+}
+
+/** How a cell looks; `shown` has tokens. */
+export function classOf(
+  { tokens, changed }: Shown,
+  { position, span }: Item,
+  differs: boolean,
+): string {
   let name = "canvas-cell";
-  const level = levelOf(confidence);
+  const level = levelOf(tokens!.confidence[position]);
   if (level !== undefined) name += ` canvas-heat-${level}`;
-  if (special) name += " canvas-special";
-  else if (text !== undefined && text.trim() === "") name += " canvas-blank";
-  if (accepted) name += " canvas-accepted";
-  if (changed) name += " canvas-changed";
+  if (isSpecial(tokens!, position)) name += " canvas-special";
+  else if (tokens!.texts[position]?.trim() === "") name += " canvas-blank";
+  if (tokens!.accepted[position]) name += " canvas-accepted";
+  if (changed[position]) name += " canvas-changed";
   if (differs) name += " canvas-differs";
   if (span) name += ` canvas-${span}`;
   return name;
 }
 
 /** Line breaks are shown and made. */
-function written(text: string) {
-  if (!text.includes("\n")) return text;
+function withBreaks(text: string) {
   return text.split("\n").map((line, i) =>
     i === 0
       ? line

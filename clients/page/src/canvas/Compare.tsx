@@ -65,7 +65,7 @@ function Pair({ runs }: { runs: readonly [Run, Run] }) {
         cursor={cursor}
         onCursor={setCursor}
         place={`canvas ${place.canvas + 1}, step ${place.stop + 1} of ${lengths[place.canvas] ?? 0}`}
-        note={count === 1 ? "1 position differs" : `${count} positions differ`}
+        note={differenceText(count)}
         gapMs={gap}
         running={runs.some(({ state }) => state === "running")}
       />
@@ -83,6 +83,11 @@ function Pair({ runs }: { runs: readonly [Run, Run] }) {
       </div>
     </>
   );
+}
+
+function differenceText(count: number): string {
+  if (count === 0) return "no position differs";
+  return count === 1 ? "1 position differs" : `${count} positions differ`;
 }
 
 interface SideProps {

@@ -98,9 +98,18 @@ const PlayIcon = memo(({ playing }: { playing: boolean }) => (
   </svg>
 ));
 
+/** Ticks at most; of more canvases, every tenth has one, or every hundredth. */
+const TICKS = 60;
+
 /** Where canvases begin. */
-const Ticks = memo(({ starts, end }: { starts: readonly number[]; end: number }) => (
-  <svg class="canvas-ticks" viewBox="0 0 1000 4" preserveAspectRatio="none" aria-hidden="true">
-    <path d={starts.map((at) => `M${((1000 * at) / Math.max(1, end)).toFixed(1)} 0v4`).join("")} />
-  </svg>
-));
+const Ticks = memo(({ starts, end }: { starts: readonly number[]; end: number }) => {
+  const every = [1, 10, 100].find((each) => starts.length <= TICKS * each) ?? 1000;
+  const path = starts
+    .filter((_, canvas) => canvas % every === 0)
+    .map((at) => `M${((1000 * at) / Math.max(1, end)).toFixed(1)} 0v4`);
+  return (
+    <svg class="canvas-ticks" viewBox="0 0 1000 4" preserveAspectRatio="none" aria-hidden="true">
+      <path d={path.join("")} />
+    </svg>
+  );
+});

@@ -7,7 +7,7 @@ import { specialsName } from "./specials.ts";
 export type Item =
   | { kind: "cell"; position: number; span: Span["kind"] | undefined }
   | { kind: "label"; position: number; span: Span["kind"] }
-  | { kind: "more"; position: number; count: number; name: string };
+  | { kind: "more"; position: number; count: number; name: string; span?: undefined };
 
 /** Equal special tokens in a row that are drawn; of more, the rest is counted. */
 const DRAWN = 3;

@@ -40,12 +40,12 @@ export function nearest(xs: readonly number[], x: number): number {
   return best;
 }
 
-/** The smallest of 1, 2 and 5 times a power of ten that is not below a value; 1 for 0. */
+/** The smallest round number that is not below a value; 1 for 0. */
 export function niceTop(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  const factor = [1, 2, 5].find((each) => each * power >= value) ?? 10;
-  return factor * power;
+  const factor = [1, 1.5, 2, 3, 4, 5, 6, 8].find((each) => each * power >= value) ?? 10;
+  return Number((factor * power).toPrecision(2));
 }
 
 /** A line through what is known; what stands alone is a dot, by a round line cap. */

@@ -20,7 +20,8 @@ export function levelOf(confidence: number | undefined): number | undefined {
 export function heat(level: number, theme: "light" | "dark"): Colour {
   const sure = level / (LEVELS - 1);
   const hue = (60 - 165 * sure + 360) % 360;
-  if (theme === "light") return { lightness: 0.79 + 0.17 * sure, chroma: 0.13 - 0.11 * sure, hue };
+  if (theme === "light")
+    return { lightness: 0.78 + 0.175 * sure, chroma: 0.12 - 0.105 * sure, hue };
   return { lightness: 0.5 - 0.23 * sure, chroma: 0.11 - 0.08 * sure, hue };
 }
 

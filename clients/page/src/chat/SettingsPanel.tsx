@@ -3,7 +3,7 @@ import type { Session } from "../session.ts";
 import { drawnSeed } from "./options.ts";
 import { EXAMPLE_TOOLS } from "./examples.ts";
 import { SettingField } from "./SettingField.tsx";
-import { fieldsOf, NO_SETTINGS, type FieldName, type Side } from "./settings.ts";
+import { fieldsOf, type FieldName, type Side } from "./settings.ts";
 
 const GROUPS: readonly (readonly [string, readonly FieldName[]])[] = [
   ["Prompt", ["system", "thinking", "thinkingBudget", "tools"]],
@@ -26,13 +26,7 @@ export function SettingsPanel({ session, onClose }: { session: Session; onClose:
     <aside class="settings" aria-labelledby="settings-title">
       <header class="settings-head">
         <h2 id="settings-title">Settings</h2>
-        <button
-          type="button"
-          class="quiet"
-          onClick={() => {
-            session.settings.value = NO_SETTINGS;
-          }}
-        >
+        <button type="button" class="quiet" onClick={() => session.reset()}>
           Reset
         </button>
         <button type="button" class="quiet" onClick={onClose}>
@@ -70,9 +64,7 @@ function ComparePart(props: { session: Session; side: Side; onSide: (side: Side)
         <input
           type="checkbox"
           checked={settings.comparing}
-          onChange={(event) => {
-            session.settings.value = { ...settings, comparing: event.currentTarget.checked };
-          }}
+          onChange={(event) => session.compare(event.currentTarget.checked)}
         />
         Answer every message twice, side by side
       </label>

@@ -39,6 +39,9 @@ export function understood(fields: Fields): Understood {
     stopSequences: read("stopSequences", stopSequences),
     responseFormat: read("formatText", (text) => format(fields.formatKind, text)),
   };
+  if (fields.formatKind !== "" && fields.formatText.trim() === "") {
+    problems.formatText = "nothing is written yet";
+  }
   return { options: defined(options), problems };
 }
 
