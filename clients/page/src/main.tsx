@@ -4,7 +4,7 @@ import { render } from "preact";
 import { App } from "./app.tsx";
 import { Store, type Keeping } from "./chat/store.ts";
 import { Replayed } from "./replayed.tsx";
-import type { Run } from "./run.ts";
+import { readReplay } from "./replay/replay.ts";
 import { Session } from "./session.ts";
 import { themeOf } from "./theme.ts";
 import "./theme.css";
@@ -16,7 +16,7 @@ const NEXT_TRY_MS = 5_000;
 const place = document.getElementById("page")!;
 const store = new Store(kept(() => localStorage));
 const theme = themeOf(store, document.documentElement);
-const replay = replayed();
+const replay = readReplay(document);
 if (replay) render(<Replayed run={replay} />, place);
 else render(<App session={begun()} theme={theme} />, place);
 
@@ -48,12 +48,4 @@ function kept(storage: () => Storage): Keeping {
   } catch {
     return undefined;
   }
-}
-
-/** The run that this document holds, if it is a replay. */
-function replayed(): Run | undefined {
-  type Reading = { readReplay: (document: Document) => Run | undefined };
-  if (document.getElementById("replay") === null) return undefined;
-  const modules = import.meta.glob<Reading>("./replay/replay.ts", { eager: true });
-  return modules["./replay/replay.ts"]?.readReplay(document);
 }

@@ -54,9 +54,10 @@ function written(language: Language, asked: Asked): string {
   }
 }
 
-/** A page that was opened from a file has no server. */
+/** Where the page came from; one that was opened from a file has no server. */
 function serverUrl(): string {
-  return location.protocol.startsWith("http") ? location.origin : DEFAULT_URL;
+  const here = new URL(".", document.baseURI);
+  return here.protocol === "file:" ? DEFAULT_URL : here.href.replace(/\/$/, "");
 }
 
 /** Whether it could be copied; if not, it is selected: only pages of safe origins may write. */
