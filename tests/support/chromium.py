@@ -23,12 +23,13 @@ class NoBrowser(Exception):
 def chromium() -> Iterator[Browser]:
     """Raises NoBrowser."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         raise NoBrowser("no Playwright here; `pip install playwright`") from None
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         raise NoBrowser("no Chromium here; install the system's package `chromium`")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # Its sandbox needs rights that containers and root do not give.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -97,9 +97,9 @@ def endless_model(folder: Path, *, end_token: int) -> Path:
 
 
 def unhurried_model(folder: Path, *, steps: int) -> Path:
-    """A copy of the bundled model whose canvases take exactly so many steps."""
-    settings = {"confidence_threshold": 0.0, "max_denoising_steps": steps}
-    return _copied_model(folder / "unhurried", settings)
+    """A copy of the bundled model whose canvases take exactly so many steps; two at most."""
+    never_converges = {"confidence_threshold": 0.0, "max_denoising_steps": steps}
+    return _copied_model(folder / "unhurried", {**never_converges, "max_new_tokens": 128})
 
 
 def _copied_model(folder: Path, settings: dict[str, Any]) -> Path:
