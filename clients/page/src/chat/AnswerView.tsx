@@ -47,7 +47,7 @@ export function AnswerView({ session, turn, at, next }: Props) {
         />
       )}
       {run.state === "finished" && (
-        <Further run={run} onRewrite={(asked) => session.rewrite(turn, asked)} />
+        <Further run={run} onRewrite={(asked) => session.rewrite(turn, at, asked)} />
       )}
     </section>
   );

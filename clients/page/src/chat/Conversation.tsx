@@ -39,9 +39,10 @@ function FollowsEnd({ count, children }: { count: number; children: ComponentChi
   const log = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const isAtEnd = useRef(true);
+  const end = useRef<HTMLDivElement>(null);
   useEffect(() => {
     isAtEnd.current = true;
-    log.current?.scrollTo({ top: log.current.scrollHeight });
+    if (count > 0) end.current?.scrollIntoView({ block: "nearest" });
   }, [count]);
   useEffect(() => {
     const observer = new ResizeObserver(() => {
@@ -60,6 +61,7 @@ function FollowsEnd({ count, children }: { count: number; children: ComponentChi
     >
       <div class="chat-turns" ref={content}>
         {children}
+        <div class="chat-bottom" ref={end} />
       </div>
     </div>
   );
