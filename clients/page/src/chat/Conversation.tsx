@@ -67,7 +67,11 @@ function FollowsEnd({ count, children }: { count: number; children: ComponentChi
   );
 }
 
+/** Below this many weights, a model can do little more than the examples. */
+const FEW_WEIGHTS = 100_000_000n;
+
 function Beginning({ session }: { session: Session }) {
+  const isSmall = (session.model.value?.parameterCount ?? FEW_WEIGHTS) < FEW_WEIGHTS;
   const ask = ({ prompt, fields = {} }: Example) => {
     for (const [name, value] of Object.entries(fields)) {
       session.set("a", name as FieldName, value);
@@ -80,6 +84,12 @@ function Beginning({ session }: { session: Session }) {
         This model writes a whole canvas of tokens at once and denoises it, step by step, until it
         stands still. Ask for something, and watch.
       </p>
+      {isSmall && (
+        <p class="chat-small">
+          The model that is served here is a small one. It can do what is below and little more, and
+          best as the first thing that it is asked.
+        </p>
+      )}
       <ul aria-label="Examples">
         {EXAMPLES.map((example) => (
           <li key={example.prompt}>
