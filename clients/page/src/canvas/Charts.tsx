@@ -62,6 +62,9 @@ function Multiple({ figure, steps, stop, onStop }: MultipleProps) {
             {part.name} {rate(part.values[stop])}
           </span>
         ))}
+        <small class="canvas-top" title="top of the scale">
+          {chart.top}
+        </small>
       </figcaption>
       <svg
         viewBox={`0 0 ${SIZE.width} ${SIZE.height}`}
@@ -83,7 +86,6 @@ function Multiple({ figure, steps, stop, onStop }: MultipleProps) {
         ))}
         <StepCursor chart={chart} stop={stop} value={main!.values[stop]} />
       </svg>
-      <small class="canvas-top">{chart.top}</small>
     </figure>
   );
 }
