@@ -17,7 +17,7 @@ interface Props {
 export function Charts({ canvas, stop, onStop }: Props) {
   const figures = useMemo(() => figuresOf(canvas), [canvas]);
   return (
-    <section class="canvas-charts" aria-label="Figures of each step">
+    <section class="canvas-charts" aria-label="Charts">
       <div class="canvas-multiples">
         {figures.charts.map((chart) => (
           <Multiple
@@ -107,7 +107,11 @@ function Table({ figures, stop }: { figures: Figures; stop: number }) {
   return (
     <details class="canvas-numbers" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>Figures as a table</summary>
-      {open && <FigureTable figures={figures} stop={stop} />}
+      {open && (
+        <div class="canvas-scroll" role="group" aria-label="Figures of each step" tabIndex={0}>
+          <FigureTable figures={figures} stop={stop} />
+        </div>
+      )}
     </details>
   );
 }
