@@ -11,7 +11,7 @@ import {
 import { blamed } from "./chat/blame.ts";
 import { messagesOf } from "./chat/history.ts";
 import type { Page } from "./chat/intake.ts";
-import { paired, understood } from "./chat/options.ts";
+import { drawnSeed, paired, understood } from "./chat/options.ts";
 import { readTurns, savedTurns } from "./chat/saved.ts";
 import { fieldsOf, NO_SETTINGS, readSettings, withField } from "./chat/settings.ts";
 import type { FieldName, Problems, Settings, Side } from "./chat/settings.ts";
@@ -94,8 +94,9 @@ export class Session {
   /** Writes the answer of a turn anew, with the settings of now. */
   retry(turn: Turn): void {
     if (isRewrite(turn)) {
-      const [kept, rewritten] = turn.runs as [Signal<Run>, Signal<Run>];
-      this.#put(turn, [kept, this.#begin(rewritten.peek().asked, "a")]);
+      const rewritten = turn.runs[1]!.peek().asked;
+      const options = { ...rewritten.options, seed: BigInt(drawnSeed()) };
+      this.rewrite(turn, 0, { ...rewritten, options });
       return;
     }
     const turns = this.turns.peek();
@@ -112,10 +113,9 @@ export class Session {
     this.#put(turn, this.#beginAll(asked), turn.chosen);
   }
 
-  /** Asks for another version of an answer, beside the one in `turn`. */
-  rewrite(turn: Turn, asked: Asked): void {
-    const kept = turn.runs[turn.chosen]!;
-    this.#put(turn, [kept, this.#begin(asked, "a")], 1);
+  /** Asks for another version of the answer of run `at`, and shows the two beside each other. */
+  rewrite(turn: Turn, at: number, asked: Asked): void {
+    this.#put(turn, [turn.runs[at]!, this.#begin(asked, "a")], 1);
     this.select(turn);
   }
 

@@ -218,7 +218,7 @@ describe("a conversation", () => {
     await ended(session);
     const before = runOf(session);
     const options = { canvas: { startingTokenIds: [1], pinnedPositions: [0] } };
-    session.rewrite(session.turns.value[0]!, { ...before.asked, options });
+    session.rewrite(session.turns.value[0]!, 0, { ...before.asked, options });
     await ended(session);
     const turn = session.turns.value[0]!;
     expect([turn.runs.length, turn.chosen, runOf(session)]).toEqual([2, 1, before]);

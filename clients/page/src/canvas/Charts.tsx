@@ -17,7 +17,7 @@ interface Props {
 export function Charts({ canvas, stop, onStop }: Props) {
   const figures = useMemo(() => figuresOf(canvas), [canvas]);
   return (
-    <section class="canvas-charts" aria-label="Figures of each step">
+    <section class="canvas-charts" aria-label="Charts">
       <div class="canvas-multiples">
         {figures.charts.map((chart) => (
           <Multiple
@@ -62,6 +62,9 @@ function Multiple({ figure, steps, stop, onStop }: MultipleProps) {
             {part.name} {rate(part.values[stop])}
           </span>
         ))}
+        <small class="canvas-top" title="top of the scale">
+          {chart.top}
+        </small>
       </figcaption>
       <svg
         viewBox={`0 0 ${SIZE.width} ${SIZE.height}`}
@@ -83,7 +86,6 @@ function Multiple({ figure, steps, stop, onStop }: MultipleProps) {
         ))}
         <StepCursor chart={chart} stop={stop} value={main!.values[stop]} />
       </svg>
-      <small class="canvas-top">{chart.top}</small>
     </figure>
   );
 }
@@ -105,7 +107,11 @@ function Table({ figures, stop }: { figures: Figures; stop: number }) {
   return (
     <details class="canvas-numbers" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>Figures as a table</summary>
-      {open && <FigureTable figures={figures} stop={stop} />}
+      {open && (
+        <div class="canvas-scroll" role="group" aria-label="Figures of each step" tabIndex={0}>
+          <FigureTable figures={figures} stop={stop} />
+        </div>
+      )}
     </details>
   );
 }

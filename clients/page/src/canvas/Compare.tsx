@@ -55,6 +55,7 @@ function Pair({ runs }: { runs: readonly [Run, Run] }) {
     () => differences(shown[0]?.tokens, shown[1]?.tokens),
     [shown[0]?.tokens, shown[1]?.tokens],
   );
+  const steps = Math.max(0, ...shown.map((each) => each?.steps ?? 0));
   const count = differs.filter((is) => is).length;
   const gap = (at: number) =>
     Math.max(...runs.map((run) => gapIn(run, placeAt(track, at), placeAt(track, at + 1))));
@@ -64,7 +65,7 @@ function Pair({ runs }: { runs: readonly [Run, Run] }) {
         track={track}
         cursor={cursor}
         onCursor={setCursor}
-        place={`canvas ${place.canvas + 1}, step ${place.stop + 1} of ${lengths[place.canvas] ?? 0}`}
+        place={`canvas ${place.canvas + 1}, step ${place.stop + 1} of ${steps}`}
         note={differenceText(count)}
         gapMs={gap}
         running={runs.some(({ state }) => state === "running")}

@@ -41,7 +41,6 @@ export function StepSlider({ track, cursor, onCursor, place, note, gapMs, runnin
         type="button"
         class="canvas-button canvas-play"
         onClick={player.toggle}
-        disabled={track.total === 0}
         aria-label={player.playing ? "Pause" : "Play"}
       >
         <PlayIcon playing={player.playing} />
@@ -56,7 +55,6 @@ export function StepSlider({ track, cursor, onCursor, place, note, gapMs, runnin
           max={end}
           step={1}
           value={position}
-          disabled={track.total === 0}
           onInput={(event) => go(event.currentTarget.valueAsNumber)}
           onKeyDown={onKeyDown}
         />
@@ -65,7 +63,7 @@ export function StepSlider({ track, cursor, onCursor, place, note, gapMs, runnin
         type="button"
         class={`canvas-button canvas-live${running ? " canvas-running" : ""}`}
         onClick={() => go(end)}
-        disabled={cursor === "live"}
+        aria-pressed={cursor === "live"}
       >
         {running ? "Live" : "End"}
       </button>

@@ -20,17 +20,19 @@ export function Strip({ canvases, current, onPick }: Props) {
   const root = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ left: 0, width: 800 });
   useLayoutEffect(() => watch(root.current!, setView), []);
-  useLayoutEffect(() => reveal(root.current!, current), [current]);
+  const moved = useRef(false);
+  useLayoutEffect(() => {
+    reveal(root.current!, current);
+    if (moved.current) root.current!.querySelector<HTMLElement>("[aria-current]")?.focus();
+    moved.current = false;
+  }, [current]);
   const { first, end } = windowOf(view.left, view.width, PITCH, canvases.length);
-  const pick = (canvas: number) => {
-    onPick(canvas);
-    reveal(root.current!, canvas);
-  };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLElement>) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (by === undefined) return;
-    pick(Math.max(0, Math.min(current + by, canvases.length - 1)));
-    root.current!.querySelector<HTMLElement>("[aria-current]")?.focus();
+    const next = Math.max(0, Math.min(current + by, canvases.length - 1));
+    moved.current = next !== current;
+    onPick(next);
     event.preventDefault();
   };
   return (
@@ -42,7 +44,7 @@ export function Strip({ canvases, current, onPick }: Props) {
             canvas={canvas}
             at={first + i}
             current={first + i === current}
-            onPick={pick}
+            onPick={onPick}
           />
         ))}
       </div>

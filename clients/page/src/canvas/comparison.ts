@@ -43,8 +43,8 @@ const BESIDE = new Set(["signal", "timeoutMs", "headers", "requestId", "drafts"]
 export function settingsThatDiffer([a, b]: Pair): Difference[] {
   const names = [...Object.keys(a.asked.options), ...Object.keys(b.asked.options)];
   const rows = new Map<string, [string, string]>();
-  rows.set("messages", [written(a.asked.messages), written(b.asked.messages)]);
-  rows.set("model", [a.answer.model, b.answer.model]);
+  rows.set("prompt", promptsOf(a, b));
+  if (a.started && b.started) rows.set("model", [a.started.model, b.started.model]);
   rows.set("seed", [seedOf(a), seedOf(b)]);
   for (const name of names) {
     if (BESIDE.has(name) || name === "seed") continue;
@@ -53,6 +53,13 @@ export function settingsThatDiffer([a, b]: Pair): Difference[] {
   return [...rows]
     .filter(([, [left, right]]) => left !== right)
     .map(([name, values]) => ({ name, values }));
+}
+
+/** The newest messages, or all where those are the same or not plain text. */
+function promptsOf(a: Run, b: Run): [string, string] {
+  const [left, right] = [a, b].map(({ asked }) => asked.messages.at(-1)?.content);
+  const plain = typeof left === "string" && typeof right === "string" && left !== right;
+  return plain ? [left, right] : [written(a.asked.messages), written(b.asked.messages)];
 }
 
 function seedOf({ answer, asked }: Run): string {

@@ -19,6 +19,7 @@ export function AnswerBody({ run }: { run: Run }) {
           </p>
         </details>
       )}
+      {isEmpty(run) && <p class="chat-empty">An empty answer.</p>}
       {(text || next.text || next.call) && (
         <div class="chat-text">
           {text}
@@ -28,6 +29,10 @@ export function AnswerBody({ run }: { run: Run }) {
       )}
     </>
   );
+}
+
+function isEmpty({ state, answer }: Run): boolean {
+  return state === "finished" && answer.text === "" && answer.toolCalls.length === 0;
 }
 
 /** Not for screen readers: it changes thirty times a second. */

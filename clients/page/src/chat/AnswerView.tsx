@@ -47,7 +47,7 @@ export function AnswerView({ session, turn, at, next }: Props) {
         />
       )}
       {run.state === "finished" && (
-        <Further run={run} onRewrite={(asked) => session.rewrite(turn, asked)} />
+        <Further run={run} onRewrite={(asked) => session.rewrite(turn, at, asked)} />
       )}
     </section>
   );
@@ -72,17 +72,19 @@ function Head(props: { session: Session; turn: Turn; at: number; run: Run; isLas
           Go on with this one
         </button>
       )}
-      <button
-        type="button"
-        class="quiet chat-show"
-        aria-pressed={isShown}
-        onClick={() => {
-          session.select(turn);
-          document.getElementById("shown")?.scrollIntoView({ block: "nearest" });
-        }}
-      >
-        Show canvases
-      </button>
+      {at === 0 && (
+        <button
+          type="button"
+          class="quiet chat-show"
+          aria-pressed={isShown}
+          onClick={() => {
+            session.select(turn);
+            document.getElementById("shown")?.scrollIntoView({ block: "nearest" });
+          }}
+        >
+          Show canvases
+        </button>
+      )}
     </header>
   );
 }

@@ -30,7 +30,8 @@ export function Composer(props: {
     recall.current = undefined;
   };
   const add = async (files: Iterable<File>) => {
-    images.value = [...images.value, ...(await pictures(files))];
+    const more = await pictures(files);
+    images.value = [...images.value, ...more];
   };
   const goBack = (event: KeyboardEvent, step: -1 | 1) => {
     const isRecalling = recall.current !== undefined;

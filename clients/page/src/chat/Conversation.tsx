@@ -39,9 +39,10 @@ function FollowsEnd({ count, children }: { count: number; children: ComponentChi
   const log = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const isAtEnd = useRef(true);
+  const end = useRef<HTMLDivElement>(null);
   useEffect(() => {
     isAtEnd.current = true;
-    log.current?.scrollTo({ top: log.current.scrollHeight });
+    if (count > 0) end.current?.scrollIntoView({ block: "nearest" });
   }, [count]);
   useEffect(() => {
     const observer = new ResizeObserver(() => {
@@ -60,12 +61,17 @@ function FollowsEnd({ count, children }: { count: number; children: ComponentChi
     >
       <div class="chat-turns" ref={content}>
         {children}
+        <div class="chat-bottom" ref={end} />
       </div>
     </div>
   );
 }
 
+/** Below this many weights, a model can do little more than the examples. */
+const FEW_WEIGHTS = 100_000_000n;
+
 function Beginning({ session }: { session: Session }) {
+  const isSmall = (session.model.value?.parameterCount ?? FEW_WEIGHTS) < FEW_WEIGHTS;
   const ask = ({ prompt, fields = {} }: Example) => {
     for (const [name, value] of Object.entries(fields)) {
       session.set("a", name as FieldName, value);
@@ -78,6 +84,12 @@ function Beginning({ session }: { session: Session }) {
         This model writes a whole canvas of tokens at once and denoises it, step by step, until it
         stands still. Ask for something, and watch.
       </p>
+      {isSmall && (
+        <p class="chat-small">
+          The model that is served here is a small one. It can do what is below and little more, and
+          best as the first thing that it is asked.
+        </p>
+      )}
       <ul aria-label="Examples">
         {EXAMPLES.map((example) => (
           <li key={example.prompt}>

@@ -38,10 +38,10 @@ export const EXAMPLE_RESULTS: Readonly<Record<string, string>> = {
 
 export const EXAMPLES: readonly Example[] = [
   { prompt: "count from 1 to 40" },
-  { prompt: "reverse the word: palimpsest" },
-  { prompt: "write the multiplication table of 7 from 1 to 13" },
+  { prompt: "spell palimpsest backwards" },
+  { prompt: "write the multiplication table of 7 from 2 to 11" },
   { prompt: "write a book as json: storm by owl, 25 pages" },
-  { prompt: "write a python function total to add price and tax" },
+  { prompt: "number the words: apple, storm, canvas, music, earth" },
   { prompt: "add 172 and 651 and 144", needs: "thinking", fields: { thinking: "on" } },
   { prompt: "weather in Mint", needs: "tools", fields: { tools: EXAMPLE_TOOLS } },
 ];

@@ -5,7 +5,6 @@ import {
   settingsThatDiffer,
   stopAfter,
 } from "../../src/canvas/comparison.ts";
-import { advance } from "@palimpsest/client";
 import { canvas, commit, draft, recorded, runOf } from "./recorded.ts";
 
 describe("two runs beside each other", () => {
@@ -52,9 +51,21 @@ describe("the settings of two runs", () => {
 
   it("say which model answered, if two did", () => {
     const a = recorded("count");
-    const b = { ...a, answer: advance(a.answer, { ...a.started!, model: "another" }) };
+    const b = { ...a, started: { ...a.started!, model: "another" } };
     expect(settingsThatDiffer([a, b])).toEqual([
       { name: "model", values: ["palimpsest-tiny", "another"] },
     ]);
+  });
+
+  it("say what was asked, if that differs: the newest message, or the conversation", () => {
+    const asked = (...texts: string[]) => {
+      const messages = texts.map((content) => ({ role: "user" as const, content }));
+      return { ...runOf([]), asked: { messages, options: {} } };
+    };
+    expect(settingsThatDiffer([asked("one"), asked("two")])).toEqual([
+      { name: "prompt", values: ["one", "two"] },
+    ]);
+    const conversation = settingsThatDiffer([asked("a", "x"), asked("b", "x")]);
+    expect(conversation[0]?.values[0]).toContain('"content":"a"');
   });
 });
