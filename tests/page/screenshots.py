@@ -18,11 +18,11 @@ Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 NAME = "palimpsest-tiny"
-STEPS = 96
+STEPS = 64
 """Of a canvas: enough to take a picture in its middle."""
 WIDE = (1_440, 900)
 PHONE = (390, 844)
-PROMPT = "count from 1 to 40"
+PROMPT = "write the multiplication table of 7 from 2 to 11"
 
 
 def main(folder: Path) -> None:
@@ -57,7 +57,7 @@ def take(browser: Browser, url: str, stem: Path, scheme: Scheme, size: tuple[int
     shoot(page, stem, "end")
     page.get_by_role("slider", name="Step").press("Home")
     shoot(page, stem, "first-step")
-    for name in ("Code", "Rewrite", "Export"):
+    for name in ("Code", "Export", "Rewrite"):
         page.get_by_role("button", name=name, exact=True).click()
         shoot(page, stem, name.lower())
     page.get_by_role("button", name="Settings", exact=True).click()

@@ -35,9 +35,12 @@ def saved(page: Page, button: str, folder: Path) -> Path:
     return path
 
 
-def test_an_image_is_shown_sent_and_refused_by_a_model_without_eyes(page: Page) -> None:
-    image = {"name": "pixel.png", "mimeType": "image/png", "buffer": PIXEL}
-    page.get_by_label("Image files").set_input_files([image])
+def test_an_image_is_shown_sent_and_refused_by_a_model_without_eyes(
+    page: Page, tmp_path: Path
+) -> None:
+    image = tmp_path / "pixel.png"
+    image.write_bytes(PIXEL)
+    page.get_by_label("Image files").set_input_files(image)
     expect(page.get_by_role("img", name="image 1")).to_be_visible()
     send(page, "what is this?")
     expect(page.get_by_role("img", name="image 1 of your message")).to_be_visible()

@@ -52,9 +52,9 @@ function CanvasChoice(props: {
   onChoose: (index: number) => void;
 }) {
   return (
-    <p class="infill-note">
+    <p class="infill-canvas">
       <label>
-        Canvas{" "}
+        Canvas
         <select
           value={props.shown}
           onChange={(event) => props.onChoose(Number(event.currentTarget.value))}
@@ -65,8 +65,10 @@ function CanvasChoice(props: {
             </option>
           ))}
         </select>
-      </label>{" "}
-      A selection stays within one canvas: that is what the model writes at once.
+      </label>
+      <span class="infill-note">
+        A selection stays within one canvas: that is what the model writes at once.
+      </span>
     </p>
   );
 }
@@ -86,7 +88,7 @@ function Gap(props: {
   return (
     <form class="infill-gap" onSubmit={rewrite}>
       <label>
-        Length of the gap, in tokens{" "}
+        Length of the gap, in tokens
         <input
           type="number"
           min={1}
@@ -106,7 +108,7 @@ function Gap(props: {
 }
 
 function explanation(plain: boolean, count: number): string {
-  if (count === 0) return "Select tokens by mouse, or by arrow keys with Shift.";
+  if (count === 0) return "Select tokens by mouse or touch, or by arrow keys with Shift.";
   const selected = `${count} ${count === 1 ? "token" : "tokens"} selected. `;
   return plain
     ? `${selected}All other text stays, byte for byte.`

@@ -22,6 +22,7 @@ export function Snippets({ asked }: { asked: Asked }) {
         {NAMES.map((name) => (
           <button
             type="button"
+            class="quiet"
             key={name}
             aria-pressed={language.value === name}
             onClick={() => {
@@ -35,7 +36,7 @@ export function Snippets({ asked }: { asked: Asked }) {
         <span class="snippets-note" role="status">
           {note.value}
         </span>
-        <button type="button" onClick={copyShown}>
+        <button type="button" class="quiet" onClick={copyShown}>
           Copy
         </button>
       </div>
