@@ -12,7 +12,7 @@ export function Further({ run, onRewrite }: { run: Run; onRewrite: (asked: Asked
   const open = useSignal<Name | undefined>(undefined);
   const panels: Record<Name, () => ComponentChildren> = {
     Rewrite: () => <Infill run={run} onRewrite={onRewrite} />,
-    Code: () => <Snippets asked={run.asked} />,
+    Code: () => <Snippets asked={again(run)} />,
     Export: () => <Export run={run} />,
   };
   // What was read back after a reload has no canvases to cut, and no drafts to save.
@@ -36,4 +36,9 @@ export function Further({ run, onRewrite }: { run: Run; onRewrite: (asked: Asked
       <div id={`chat-further-${run.id}`}>{open.value && panels[open.value]()}</div>
     </div>
   );
+}
+
+/** What gives this very answer again. */
+function again({ asked, answer }: Run): Asked {
+  return { ...asked, options: { ...asked.options, seed: answer.seed ?? asked.options.seed } };
 }

@@ -39,7 +39,7 @@ export function Tokens(props: {
         <span
           key={i}
           id={`${id}-${i}`}
-          class={shown(token) === token.text ? "infill-token" : "infill-token infill-special"}
+          class={token.text?.trim() ? "infill-token" : "infill-token infill-special"}
           role="option"
           aria-selected={i >= start && i < end}
           data-token={i}
@@ -64,6 +64,7 @@ function tokenAt(target: EventTarget | null): number | undefined {
   return token ? Number(token.dataset.token) : undefined;
 }
 
+/** A line feed alone would be nothing to point at. */
 function shown({ id, text }: Token): string {
-  return text || `⟨${id}⟩`;
+  return text?.replaceAll("\n", "↵\n") || `⟨${id}⟩`;
 }
