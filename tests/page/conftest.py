@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from chromium import PATIENCE_MS, NoBrowser, chromium
+from chromium import PATIENCE_MS, NoBrowser, chromium, find_chromium
 from page_actions import STEPS, Open
 from server_process import ServerProcess, start_server, unhurried_model
 
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-# No wider scope: the driver holds the thread's event loop, which asynchronous tests need.
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Its canvases take `STEPS` steps each."""
     if not (BUILT / "index.html").exists():
         pytest.skip("the page is not built; run `make page`")
     try:
-        with chromium() as opened:
-            yield opened
+        find_chromium()
     except NoBrowser as missing:
         pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="package")
-def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Its canvases take `STEPS` steps each."""
     folder = tmp_path_factory.mktemp("page")
     model = unhurried_model(folder, steps=STEPS)
     started = start_server(folder / "log", "--model", str(model))
     yield started
     assert started.stop() == 0, started.log
+
+
+# No wider scope: asynchronous tests of other modules need the thread's event loop.
+@pytest.fixture(scope="module")
+def browser(server: ServerProcess) -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture

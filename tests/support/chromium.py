@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,16 +20,23 @@ class NoBrowser(Exception):
     """Says what to install."""
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """Raises NoBrowser."""
-    try:
-        from playwright.sync_api import expect, sync_playwright
-    except ImportError:
-        raise NoBrowser("no Playwright here; `pip install playwright`") from None
+def find_chromium() -> str:
+    """The path of one that can be driven. Raises NoBrowser."""
+    if importlib.util.find_spec("playwright") is None:
+        raise NoBrowser("no Playwright here; `pip install playwright`")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         raise NoBrowser("no Chromium here; install the system's package `chromium`")
+    return path
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Raises NoBrowser. Until its end no other event loop runs in this thread."""
+    path = find_chromium()
+    # Not at the top: it may not be there.
+    from playwright.sync_api import expect, sync_playwright
+
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # Its sandbox needs rights that containers and root do not give.
