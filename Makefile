@@ -6,7 +6,7 @@ PROTOS := protos/palimpsest/v1
 OPENAI := tests/server/openai
 PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
 
-.PHONY: help setup demo test lint types gen gen-check breaking check web openai bench gpu eval package image size links clean
+.PHONY: help setup demo test lint types gen gen-check breaking check web page page-check screenshots openai bench gpu eval package image size links clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -70,7 +70,7 @@ breaking: setup ## Compare the contract with the last release
 	@tag=$$(git describe --tags --abbrev=0 2>/dev/null) || { echo "no release to compare with"; exit 0; }; \
 	$(BIN)/buf breaking protos --against ".git#tag=$$tag,subdir=protos"
 
-check: setup lint types gen-check breaking web test ## All of the above; what CI runs
+check: setup lint types gen-check breaking web page-check test ## All of the above; what CI runs
 
 # The TypeScript client has an environment of its own: Node 20 or newer, and packages of npm.
 WEB := clients/web
@@ -79,6 +79,22 @@ web: ## Check and test the TypeScript client, where npm is installed
 	@command -v npm > /dev/null || { echo "no npm here: the TypeScript client is left out"; exit 0; }; \
 	cd $(WEB) && npm ci --no-audit --no-fund && npm run -s lint && npm run -s gen:check && npm run -s typecheck \
 		&& npm test -s
+
+# The page holds the client's source, which finds its packages beside itself.
+PAGE := clients/page
+
+page: ## Build the page into server/page/built, with npm
+	cd $(WEB) && npm ci --no-audit --no-fund
+	cd $(PAGE) && npm ci --no-audit --no-fund && npm run -s build
+
+page-check: web ## Check and test the page, where npm is installed; fail if what is committed is not its build
+	@command -v npm > /dev/null || { echo "no npm here: the page is left out"; exit 0; }; \
+	cd $(PAGE) && npm ci --no-audit --no-fund && npm run -s lint && npm run -s typecheck && npm test -s \
+		&& npm run -s build -- --outDir $(CURDIR)/build/page && cd $(CURDIR) \
+		&& { diff -rq build/page server/page/built || { echo "the page is not fresh: run 'make page'"; exit 1; }; }
+
+screenshots: setup ## Take pictures of the page in a browser, into build/screenshots
+	PYTHONPATH=tests/support$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python tests/page/screenshots.py build/screenshots
 
 # OpenAI's client for Node; without npm the tests of it are left out.
 $(OPENAI)/node_modules: $(OPENAI)/package-lock.json

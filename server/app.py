@@ -197,9 +197,12 @@ def _http_doors(
     from palimpsest.server.connect.cors import with_cors
     from palimpsest.server.http.app import http_app
     from palimpsest.server.openai.door import openai_routes
+    from palimpsest.server.page.files import BUILT
+    from palimpsest.server.page.routes import page_routes
 
     connect = ConnectApp(methods, reception)
-    routes = [*openai_routes(generator, reception), Mount(connect.path, connect)]
+    apis = [*openai_routes(generator, reception), Mount(connect.path, connect)]
+    routes = [*apis, *page_routes(BUILT)]
     return with_cors(http_app(health, metrics, routes), config.cors_origin)
 
 

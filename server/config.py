@@ -32,7 +32,8 @@ _ORIGIN = re.compile(r"https?://[^/\s?#]+")
 EXAMPLES = """\
 examples:
   palimpsest serve
-      the bundled model on 127.0.0.1:50051, and for OpenAI's clients on http://127.0.0.1:8080/v1
+      the bundled model on 127.0.0.1:50051, for OpenAI's clients on http://127.0.0.1:8080/v1, and
+      as a page on http://127.0.0.1:8080/
   palimpsest serve --model /models/diffusiongemma --host 0.0.0.0 --api-key-file keys.txt
       a checkpoint folder, reachable from other machines by callers who have a key
   palimpsest serve --max-model-len 8192 --gpu-memory-utilization 0.8 --device cuda:1

@@ -71,7 +71,7 @@ async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | N
         _say(_room(model))
         _say(f"serving {model.name} on {at.grpc}")
         if at.http is not None:
-            _say(f"OpenAI's API is at {at.http}/v1")
+            _say(f"OpenAI's API is at {at.http}/v1, the page at {at.http}/")
         _say(_callers(config))
         if config.ready_json:
             ready = {"address": at.grpc, "http": at.http, "model": model.name}

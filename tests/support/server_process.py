@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -92,8 +93,18 @@ def start_server(
 
 def endless_model(folder: Path, *, end_token: int) -> Path:
     """A copy of the bundled model that only `end_token` ends: answers of any length on demand."""
-    copy = shutil.copytree(checkpoint_folder("bundled"), folder / "endless")
-    settings = copy / "generation_config.json"
-    ending = {"eos_token_id": [end_token]}
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | ending))
+    return _copied_model(folder / "endless", {"eos_token_id": [end_token]})
+
+
+def unhurried_model(folder: Path, *, steps: int) -> Path:
+    """A copy of the bundled model whose canvases take exactly so many steps; two at most."""
+    never_converges = {"confidence_threshold": 0.0, "max_denoising_steps": steps}
+    return _copied_model(folder / "unhurried", {**never_converges, "max_new_tokens": 128})
+
+
+def _copied_model(folder: Path, settings: dict[str, Any]) -> Path:
+    """A copy of the bundled model with other settings of generation."""
+    copy = shutil.copytree(checkpoint_folder("bundled"), folder)
+    path = copy / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     return copy

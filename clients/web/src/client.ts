@@ -1,5 +1,6 @@
 // The client: what a caller holds. What it does is in the files beside it.
 
+import { toJson, type JsonObject } from "@bufbuild/protobuf";
 import {
   createClient as createRpcClient,
   type Client as RpcClient,
@@ -7,6 +8,10 @@ import {
 } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { DiffusionService } from "./gen/palimpsest/v1/service_pb.js";
+import {
+  GenerationInputSchema,
+  type StreamGenerateRequest,
+} from "./gen/palimpsest/v1/generation_pb.js";
 import { CountTokensRequestSchema } from "./gen/palimpsest/v1/model_pb.js";
 import { Attempts, sleep, throwIfAborted } from "./attempts.js";
 import { decideRequest, decisionsOf, type DecideOptions, type Decisions } from "./decisions.js";
@@ -140,10 +145,35 @@ export class Client {
     return models.map(modelOf);
   }
 
+  /** What `generate` and `chat` ask for, as `Generate` takes it in JSON: for curl and the like. */
+  requestJson(
+    source: string | RawText | readonly ChatMessage[],
+    options: GenerateOptions = {},
+  ): JsonObject {
+    const { input } = this.#request(source, options);
+    return input === undefined ? {} : { input: toJson(GenerationInputSchema, input) };
+  }
+
   #stream(
     source: string | RawText | readonly ChatMessage[],
     options: GenerateOptions,
   ): AnswerStream {
+    const [call] = split(options);
+    const headers = this.#headers(call);
+    return new AnswerStream(
+      eventsOf(
+        (message, given) => this.#rpc.streamGenerate(message, { headers, ...given }),
+        this.#request(source, options),
+        this.#attempts(call),
+        call.signal,
+      ),
+    );
+  }
+
+  #request(
+    source: string | RawText | readonly ChatMessage[],
+    options: GenerateOptions,
+  ): StreamGenerateRequest {
     const [call, asked] = split(options);
     const {
       tools,
@@ -154,7 +184,7 @@ export class Client {
       drafts = false,
       ...sampling
     } = asked;
-    const request = streamRequest(this.#about, {
+    return streamRequest(this.#about, {
       source,
       chat: { tools, toolChoice, enableThinking, templateKwargs },
       sampling,
@@ -162,15 +192,6 @@ export class Client {
       drafts,
       requestId: call.requestId ?? "",
     });
-    const headers = this.#headers(call);
-    return new AnswerStream(
-      eventsOf(
-        (message, given) => this.#rpc.streamGenerate(message, { headers, ...given }),
-        request,
-        this.#attempts(call),
-        call.signal,
-      ),
-    );
   }
 
   async #call<T>(

@@ -134,3 +134,23 @@ test("a time limit ends a call that goes on", async () => {
   await assert.rejects(stream.answer(), { code: "deadline_exceeded" });
   await left;
 });
+
+test("a request can be had as JSON of the contract", () => {
+  const json = clientOf([WHOLE]).requestJson([{ role: "user", content: "x" }], {
+    seed: 2n ** 64n - 1n,
+    effort: "low",
+    responseFormat: { choices: ["a"] },
+    headers: { authorization: "Bearer secret" },
+  });
+  assert.deepEqual(json, {
+    input: {
+      prompt: { chat: { messages: [{ role: "CHAT_ROLE_USER", parts: [{ text: "x" }] }] } },
+      sampling: {
+        seed: "18446744073709551615",
+        effort: "EFFORT_LOW",
+        responseFormat: { choices: { texts: ["a"] } },
+      },
+      priority: "PRIORITY_NORMAL",
+    },
+  });
+});

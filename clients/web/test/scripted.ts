@@ -2,7 +2,13 @@
 // encodes every message.
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { createRouterTransport, type HandlerContext } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createRouterTransport,
+  type HandlerContext,
+} from "@connectrpc/connect";
+import { BadRequestSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import {
   StreamGenerateResponseSchema,
   type StreamGenerateRequest,
@@ -65,6 +71,17 @@ export function draft(sequence: number, canvasIndex: number, step: number): Stre
 export function completed(sequence: number): StreamGenerateResponse {
   const usage = { promptTokens: 3, outputTokens: 1, canvases: 1, denoisingSteps: 4 };
   return message(sequence, { case: "completed", value: { finishReason: 1, usage } });
+}
+
+/** A server that refuses a call, and says which fields are to blame. */
+export function refusing(
+  code: keyof typeof Code,
+  ...fieldViolations: { field: string; description: string }[]
+): Answering {
+  return async function* () {
+    const bad = { desc: BadRequestSchema, value: { fieldViolations } };
+    throw new ConnectError("refused", Code[code], undefined, [bad]);
+  };
 }
 
 export async function all(events: AsyncIterable<AnswerEvent>): Promise<AnswerEvent[]> {

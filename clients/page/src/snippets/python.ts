@@ -1,0 +1,94 @@
+import type { ChatMessage, ResponseFormat, ToolChoice } from "@palimpsest/client";
+import type { Asked } from "../run.ts";
+import { onlyQuestion, settings } from "./asking.ts";
+import { Code, enclosed, literal, PYTHON } from "./literals.ts";
+
+/** gRPC's port is the default one: the page knows HTTP's alone. */
+const PORT = 50_051;
+
+/** By our own client, which takes all that the contract has but images. */
+export function python(asked: Asked, baseUrl: string): string {
+  if (hasImages(asked)) {
+    return "# palimpsest.Client sends no images; curl, TypeScript and Go do.\n";
+  }
+  const { canvas, tools } = asked.options;
+  return [
+    "from palimpsest import Client",
+    ...(canvas ? ["from palimpsest.requests import Canvas"] : []),
+    "",
+    "# Where `palimpsest serve` says that it listens.",
+    `with Client("${new URL(baseUrl).hostname}:${PORT}") as client:`,
+    `    answer = ${enclosed("client.generate(", argumentsOf(asked), ")", { dialect: PYTHON, level: 1 })}`,
+    "print(answer.text)",
+    ...(tools ? ["print(answer.tool_calls)"] : []),
+    "",
+  ].join("\n");
+}
+
+function argumentsOf(asked: Asked): string[] {
+  const question = onlyQuestion(asked);
+  const prompt =
+    question === undefined ? named("messages", asked.messages.map(message)) : text(question);
+  const options = Object.entries(settings(asked)).map(([name, value]) =>
+    named(snake(name), converted(name, value)),
+  );
+  return [prompt, ...options];
+}
+
+function named(name: string, value: unknown): string {
+  return `${name}=${literal(value, PYTHON, 2)}`;
+}
+
+function text(value: string): string {
+  return literal(value, PYTHON);
+}
+
+function converted(name: string, value: unknown): unknown {
+  switch (name) {
+    case "canvas":
+      return canvasCode(value as object);
+    case "logitBias":
+      return numberedCode(value as Record<number, number>);
+    case "responseFormat":
+    case "toolChoice":
+      return renamed(value as ResponseFormat | ToolChoice);
+    default:
+      return value;
+  }
+}
+
+function message(given: ChatMessage): unknown {
+  const { content, ...rest } = given;
+  const joined =
+    typeof content === "object"
+      ? content.map((part) => ("text" in part ? part.text : "")).join("")
+      : content;
+  return { role: given.role, content: joined, ...(renamed(rest) as object) };
+}
+
+/** Members of the object itself; what is below them is the caller's own. */
+function renamed(value: string | object): unknown {
+  if (typeof value === "string") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [snake(name), member]));
+}
+
+function canvasCode(canvas: object): Code {
+  const members = Object.entries(canvas).filter(([, value]) => value !== undefined);
+  const fields = members.map(([name, value]) => `${snake(name)}=${literal(value, PYTHON, 3)}`);
+  return new Code(enclosed("Canvas(", fields, ")", { dialect: PYTHON, level: 2 }));
+}
+
+function numberedCode(values: Record<number, number>): Code {
+  const entries = Object.entries(values).map(([id, value]) => `${id}: ${value}`);
+  return new Code(enclosed("{", entries, "}", { dialect: PYTHON, level: 2 }));
+}
+
+function hasImages(asked: Asked): boolean {
+  return asked.messages.some(
+    ({ content }) => typeof content === "object" && content.some((part) => "image" in part),
+  );
+}
+
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
