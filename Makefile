@@ -6,7 +6,7 @@ PROTOS := protos/palimpsest/v1
 OPENAI := tests/server/openai
 PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
 
-.PHONY: help setup demo test lint types gen gen-check breaking check web page page-check screenshots openai bench gpu eval package image size links clean
+.PHONY: help setup demo test lint types gen gen-check breaking check web page page-check screenshots openai delivery bench gpu eval package image size links clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -102,6 +102,9 @@ $(OPENAI)/node_modules: $(OPENAI)/package-lock.json
 
 openai: setup $(OPENAI)/node_modules ## Print what OpenAI's own clients get of a server, as a table
 	@PYTHONPATH=tests/support $(BIN)/python $(OPENAI)/table.py
+
+delivery: setup ## Measure how long drafts are under way to 32 browsers, and what each costs the server
+	@PYTHONPATH=tests/support $(BIN)/python tests/server/http/delivery.py
 
 bench: setup ## Compare the speed of a denoising step with transformers
 	$(BIN)/python -m palimpsest.engine.bench

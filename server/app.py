@@ -7,7 +7,7 @@ Knows no signals and no command line (main.py does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
 from palimpsest.server.methods import Methods
 from palimpsest.server.metrics import Metrics
+from palimpsest.server.process import WORKER
 from palimpsest.server.progress import Progress
 from palimpsest.server.reception import SERVICE, Reception
 from palimpsest.server.reflection import Reflection
@@ -89,6 +90,7 @@ async def serve(
     tracer: Tracer | None,
     listening: Callable[[Addresses], None],
     ready: Callable[[Addresses, ModelInfo], None],
+    engine_command: Sequence[str] = WORKER,
 ) -> None:
     """Serve until `shutdown`. `listening` is told the addresses, `ready` these and the model.
 
@@ -97,7 +99,9 @@ async def serve(
     gate = Gate()
     codec = asyncio.ensure_future(asyncio.to_thread(_load_codec, config.engine.model))
     health = Health((SERVICE,), progress, codec)
-    engine = Supervisor(config.engine, max_queue=config.max_queue, watcher=health)
+    engine = Supervisor(
+        config.engine, max_queue=config.max_queue, watcher=health, command=engine_command
+    )
     defaults = config.default_chat_template_kwargs
     generator = Generator(engine, gate, codec, template_defaults=defaults)
     watch = EngineWatch(engine, health)

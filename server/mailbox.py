@@ -46,7 +46,7 @@ class Delivery:
     """Counts everything offered, from 1; a gap means that drafts were skipped."""
     event: Encoded | Stepped | Committed | Scored | Finished
     last_step: Stepped | None = None
-    """With a Committed: the last step of its canvas."""
+    """With a Committed: the last step of its canvas, without its draft."""
     final: bool = False
     """With a Committed: nothing but Finished follows."""
 
@@ -91,7 +91,9 @@ class Mailbox:
             case Encoded():
                 pass  # Of a commit: readers had its tokens before.
             case Committed():
-                self._put_lossless(replace(self._number(event), last_step=self.last_step))
+                # its draft says what the commit says, and would wait for a slow reader with it
+                step = self.last_step and replace(self.last_step, draft=None)
+                self._put_lossless(replace(self._number(event), last_step=step))
             case Finished():
                 if self._queue and isinstance(last := self._queue[-1], Delivery):
                     self._queue[-1] = replace(last, final=True)

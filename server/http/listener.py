@@ -11,6 +11,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 BACKLOG = 2_048
+UNSENT_BYTES = 16 * 2**10
+"""What waits in the kernel for a reader; by itself that grows to megabytes of old drafts."""
 KEEP_ALIVE_S = 75
 """Longer than clients and balancers keep an idle connection, so that they are who closes it."""
 
@@ -34,6 +36,8 @@ class HttpListener:
                 f"--host, --http-port: cannot listen on {shown}:{port}; is the port taken? "
                 "('--http-port off' serves gRPC alone)"
             ) from error
+        # every connection inherits it
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         """What clients put before a path."""
 

@@ -7,4 +7,7 @@ Meanings and bounds are the contract's. What OpenAI has no name for stands in a 
 `reasoning_effort` is the contract's preset of work; a thought is asked for by `enable_thinking` of
 `chat_template_kwargs`, and `reasoning_effort` `none` forbids it. `tool_choice` `none` shows no
 tools.
+
+Responses are the same in another layout; their drafts are events of the type `palimpsest.draft`.
+They are not kept, so that all input comes with the request.
 """

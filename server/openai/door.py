@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from palimpsest.engine.api import ModelInfo, TextCodec
 from palimpsest.server import convert
 from palimpsest.server.call import Call
+from palimpsest.server.exchange import AnswerEvent
 from palimpsest.server.generation import Generator
 from palimpsest.server.http.hangup import until_hangup
 from palimpsest.server.http.request_ids import accepted
@@ -26,22 +28,29 @@ from palimpsest.server.openai.errors import reply_with_error
 from palimpsest.server.openai.logprobs import TokenTexts
 from palimpsest.server.openai.members import Members
 from palimpsest.server.openai.names import named_as_sent
-from palimpsest.server.openai.replies import Layout, answer_stream, answer_whole
+from palimpsest.server.openai.replies import answer_in
 from palimpsest.server.openai.requests import Asked, chat_request, completion_request
+from palimpsest.server.openai.response_requests import response_request
+from palimpsest.server.openai.responses import answer_with_response
 from palimpsest.server.openai.sending import Reply
 from palimpsest.server.reception import Reception
+
+Answer = Callable[[AsyncIterator[AnswerEvent], Asked, TokenTexts | None, Reply], Awaitable[None]]
 
 
 def openai_routes(generator: Generator, reception: Reception) -> list[Route]:
     """For an ASGI app."""
     models = Models(generator, reception)
-    chat = Answering("/v1/chat/completions", generator, reception, chat_request, ChatLayout)
-    completions = Answering(
-        "/v1/completions", generator, reception, completion_request, CompletionLayout
-    )
+    answering = {
+        "/v1/chat/completions": (chat_request, partial(answer_in, ChatLayout)),
+        "/v1/completions": (completion_request, partial(answer_in, CompletionLayout)),
+        "/v1/responses": (response_request, answer_with_response),
+    }
     return [
-        Route(chat.path, chat, methods=["POST"]),
-        Route(completions.path, completions, methods=["POST"]),
+        *(
+            Route(path, Answering(path, generator, reception, *how), methods=["POST"])
+            for path, how in answering.items()
+        ),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{name:path}", models, methods=["GET"]),
     ]
@@ -56,37 +65,36 @@ class Answering:
         generator: Generator,
         reception: Reception,
         read: Callable[[Members, TextCodec], Asked],
-        layout: Callable[[TokenTexts | None], Layout],
+        answer: Answer,
     ) -> None:
-        """`read` says what a body asks for, `layout` what the answer looks like."""
-        self.path = path
+        """`read` says what a body asks for, `answer` sends what it gets."""
+        self._path = path
         self._generator = generator
         self._reception = reception
         self._read = read
-        self._layout = layout
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        call = accepted(request, self.path, self._reception)
+        call = accepted(request, self._path, self._reception)
         reply = Reply(send, call.request_id)
         async with reply_with_error(reply, call):
             call.let_in()
             body = await json_body(request)
-            await until_hangup(receive, self._answer(body, call, reply))
+            await until_hangup(receive, self._generate(body, call, reply))
 
-    async def _answer(self, body: Members, call: Call, reply: Reply) -> None:
+    async def _generate(self, body: Members, call: Call, reply: Reply) -> None:
         self._generator.model("")  # Raises while the model is being loaded.
         codec = await self._generator.loaded_codec()
         asked = self._asked(body, codec)
         texts = None
         if asked.message.input.sampling.HasField("logprobs"):
             texts = await asyncio.to_thread(TokenTexts, codec)
-        answer = answer_stream if asked.stream else answer_whole
         with named_as_sent(asked.names):
             wanted = convert.stream_generation(asked.message)
             async with contextlib.aclosing(self._generator.generate(wanted, call)) as events:
                 kept = first_call_only(events) if asked.one_call else events
-                await answer(kept, asked, self._layout(texts), reply)
+                await self._answer(kept, asked, texts, reply)
 
     def _asked(self, body: Members, codec: TextCodec) -> Asked:
         try:

@@ -40,6 +40,10 @@ class Members:
         """Of what is there and not taken yet."""
         return tuple(self._left)
 
+    def copy(self, *names: str) -> dict[str, Any]:
+        """What there is of `names`, without taking it."""
+        return {name: self._left[name] for name in names if name in self._left}
+
     def value(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON can be
         return self._left.pop(name, None)
 

@@ -34,7 +34,10 @@ _RULES = (
     (r"^sampling\.", ""),
 )
 """Each is tried in turn on what the ones before it have made."""
-_IN_REASONS = (("sampling.response_format", "response_format"),)
+_IN_REASONS = "sampling.response_format"
+"""What a reason may name."""
+Rules = tuple[tuple[str, str], ...]
+"""Expressions, and what their matches become."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +48,12 @@ class Names:
     limit: str
     """Of `max_output_tokens`."""
     logprobs: str
+    rules: Rules = ()
+    """Tried after those that chat completions have."""
 
     def of(self, field: str) -> str:
         """The path in the body for a path in the contract."""
-        for pattern, replacement in _RULES:
+        for pattern, replacement in (*_RULES, *self.rules):
             field = re.sub(pattern, replacement, field)
         own = {"max_output_tokens": self.limit, "logprobs": self.logprobs}
         field = own.get(field, field)
@@ -63,6 +68,5 @@ def named_as_sent(names: Names) -> Iterator[None]:
     except (InvalidRequest, Unsupported) as error:
         param = names.of(error.field)
         reason = str(error).removeprefix(f"{error.field}: ")
-        for ours, theirs in _IN_REASONS:
-            reason = reason.replace(ours, theirs)
+        reason = reason.replace(_IN_REASONS, names.of(_IN_REASONS))
         raise api_error(error, message=f"{param}: {reason}", param=param) from None

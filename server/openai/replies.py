@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
 from palimpsest.server.exchange import AnswerEvent, Commit, Completed, Snapshot, Started
 from palimpsest.server.openai.answers import Answer, usage
 from palimpsest.server.openai.drafts import draft, report
+from palimpsest.server.openai.logprobs import TokenTexts
 from palimpsest.server.openai.requests import Asked
 from palimpsest.server.openai.sending import DONE, Reply
 
@@ -26,6 +27,18 @@ class Layout(Protocol):
     def part(self, commit: Commit) -> dict[str, Any] | None: ...
     def ending(self, completed: Completed) -> dict[str, Any]: ...
     def whole(self, index: int, answer: Answer) -> dict[str, Any]: ...
+
+
+async def answer_in(
+    layout: Callable[[TokenTexts | None], Layout],
+    events: AsyncIterator[AnswerEvent],
+    asked: Asked,
+    texts: TokenTexts | None,
+    reply: Reply,
+) -> None:
+    """Answer with choices, laid out by `layout`."""
+    answer = answer_stream if asked.stream else answer_whole
+    await answer(events, asked, layout(texts), reply)
 
 
 async def answer_whole(

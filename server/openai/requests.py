@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from palimpsest.engine.api import Marker, TextCodec
 from palimpsest.server.openai.errors import bad_member
 from palimpsest.server.openai.members import Members
-from palimpsest.server.openai.messages import chat_prompt, may_call
+from palimpsest.server.openai.messages import chat_messages, chat_prompt, chat_tools, may_call
 from palimpsest.server.openai.names import Names
-from palimpsest.server.openai.sampling import effort, response_format, sampling
-from palimpsest.v1 import canvas_pb2, generation_pb2, prompt_pb2, sampling_pb2
+from palimpsest.server.openai.sampling import effort, response_format, sampling, token_limit
+from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, prompt_pb2, sampling_pb2
 
 _HARMLESS = (
     "metadata",
@@ -38,51 +40,79 @@ class Asked:
     """Whether steps and speeds are told at the end."""
     one_call: bool
     """Whether an answer may hold one tool call at most; further ones are left out."""
+    echoed: Mapping[str, Any]
+    """Members of the body that the answer repeats."""
 
 
 def chat_request(body: Members, codec: TextCodec) -> Asked:
     """Raises ApiError for what cannot be said in the contract, which checks the rest."""
     names = _names(body, prompt="messages", logprobs="top_logprobs")
-    diffusion = _diffusion(body)
-    parameters = sampling(body, diffusion)
-    parameters.effort, may_think = effort(body)
-    form, calls = response_format(body), may_call(body)
+    diffusion = diffusion_members(body)
+    parameters = sampling(body, diffusion, limit=token_limit(body))
+    parameters.effort, may_think = effort(body, "reasoning_effort")
+    logprobs = _chat_logprobs(body)
+    if logprobs is not None:
+        parameters.logprobs = logprobs
+    messages, tools = chat_messages(body), chat_tools(body)
+    tools = allowed_tools(body, parameters, tools, response_format(body), codec)
+    chat = chat_prompt(body, messages, tools, may_think=may_think)
+    return asked_of(
+        body,
+        diffusion,
+        prompt_pb2.Prompt(chat=chat),
+        parameters,
+        names,
+        one_call=body.flag("parallel_tool_calls") is False,
+        include_usage=_include_usage(body),
+    )
+
+
+def allowed_tools(
+    body: Members,
+    parameters: sampling_pb2.SamplingParameters,
+    tools: list[chat_pb2.Tool],
+    form: sampling_pb2.ResponseFormat | None,
+    codec: TextCodec,
+) -> list[chat_pb2.Tool]:
+    """Those that are shown to the model; `parameters` forbid what may not be written."""
+    calls = may_call(body)
     if form is not None:
         parameters.response_format.CopyFrom(form)
     elif not calls:
         # tools that are not shown might still be called
         parameters.banned_token_ids.extend(_ids(codec, Marker.CALL))
-    logprobs = _chat_logprobs(body)
-    if logprobs is not None:
-        parameters.logprobs = logprobs
-    chat = chat_prompt(body, may_call=calls, may_think=may_think)
-    one_call = body.flag("parallel_tool_calls") is False
-    return _asked(body, diffusion, prompt_pb2.Prompt(chat=chat), parameters, names, one_call)
+    return tools if calls else []
 
 
 def completion_request(body: Members, _: TextCodec) -> Asked:
     """As `chat_request`, of a prompt that is continued as it is."""
     names = _names(body, prompt="prompt", logprobs="logprobs")
-    diffusion = _diffusion(body)
-    parameters = sampling(body, diffusion)
+    diffusion = diffusion_members(body)
+    parameters = sampling(body, diffusion, limit=token_limit(body))
     logprobs = body.integer("logprobs", bits=32)
     if logprobs is not None:
         parameters.logprobs = logprobs
     if body.flag("echo"):
         raise bad_member("echo", "true is not supported by this version", code="unsupported")
-    return _asked(body, diffusion, _prompt(body), parameters, names, one_call=False)
+    usage = _include_usage(body)
+    return asked_of(
+        body, diffusion, _prompt(body), parameters, names, one_call=False, include_usage=usage
+    )
 
 
-def _asked(
+def asked_of(
     body: Members,
     diffusion: Members,
     prompt: prompt_pb2.Prompt,
     parameters: sampling_pb2.SamplingParameters,
     names: Names,
+    *,
     one_call: bool,
+    include_usage: bool = False,
+    echoed: Mapping[str, Any] | None = None,
 ) -> Asked:
-    """What both APIs have, and the refusal of what neither has."""
-    stream, include_usage = bool(body.flag("stream")), _include_usage(body)
+    """What all APIs have, and the refusal of what none has."""
+    stream = bool(body.flag("stream"))
     asked = generation_pb2.GenerationInput(
         model=body.text("model") or "", prompt=prompt, sampling=parameters
     )
@@ -96,6 +126,7 @@ def _asked(
         include_usage=include_usage,
         report=report,
         one_call=one_call,
+        echoed=echoed or {},
     )
 
 
@@ -105,7 +136,7 @@ def _names(body: Members, *, prompt: str, logprobs: str) -> Names:
     return Names(prompt=prompt, limit=limit, logprobs=logprobs)
 
 
-def _diffusion(body: Members) -> Members:
+def diffusion_members(body: Members) -> Members:
     return body.members("diffusion") or Members({}, "diffusion")
 
 

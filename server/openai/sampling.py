@@ -39,33 +39,35 @@ _TOKEN = re.compile("[0-9]{1,9}")
 _NO_THINKING = "none"
 
 
-def sampling(body: Members, diffusion: Members) -> sampling_pb2.SamplingParameters:
-    """Those that both APIs have under the same names."""
+def sampling(
+    body: Members, diffusion: Members, *, limit: int | None
+) -> sampling_pb2.SamplingParameters:
+    """Those that all APIs have under the same names, and `limit`, tokens of the answer at most."""
     fields: dict[str, Any] = {name: body.number(name) for name in _NUMBERS}
     fields |= {ours: body.integer(name, bits=bits) for name, (ours, bits) in _WHOLE.items()}
     fields |= {name: diffusion.number(name) for name in _DIFFUSION_NUMBERS}
     fields |= {name: diffusion.integer(name, bits=32) for name in _DIFFUSION_WHOLE}
-    fields["max_output_tokens"] = _limit(body)
+    fields["max_output_tokens"] = limit
     given = {name: value for name, value in fields.items() if value is not None}
     return sampling_pb2.SamplingParameters(
         **given, stop_sequences=_stop(body), logit_bias=_logit_bias(body)
     )
 
 
-def effort(body: Members) -> tuple[sampling_pb2.Effort.ValueType, bool]:
-    """`reasoning_effort`: how much work an answer may be, and whether it may hold a thought. `none`
-    is about the thought alone, the others are the contract's presets and leave it as it is."""
-    wanted = body.text("reasoning_effort")
+def effort(body: Members, name: str) -> tuple[sampling_pb2.Effort.ValueType, bool]:
+    """How much work an answer may be, and whether it may hold a thought. `none` is about the
+    thought alone, the others are the contract's presets and leave it as it is."""
+    wanted = body.text(name)
     if wanted is None or wanted == _NO_THINKING:
         return sampling_pb2.EFFORT_UNSPECIFIED, wanted is None
     if wanted not in _EFFORTS:
         known = ", ".join([_NO_THINKING, *_EFFORTS])
-        raise bad_member(body.path("reasoning_effort"), f"{wanted!r} is none of {known}")
+        raise bad_member(body.path(name), f"{wanted!r} is none of {known}")
     return _EFFORTS[wanted], True
 
 
 def response_format(body: Members) -> sampling_pb2.ResponseFormat | None:
-    """None is free text."""
+    """That of chat completions; None is free text."""
     wanted = body.members("response_format")
     if wanted is None:
         return None
@@ -74,20 +76,32 @@ def response_format(body: Members) -> sampling_pb2.ResponseFormat | None:
     wanted.finish()
     if schema is not None and kind != "json_schema":
         raise bad_member(wanted.path("json_schema"), f"cannot be with the type {kind!r}")
+    nothing = Members({}, wanted.path("json_schema"))
+    return _form(kind, nothing if schema is None else schema, wanted.path("type"))
+
+
+def text_format(body: Members) -> sampling_pb2.ResponseFormat | None:
+    """That of responses; None is free text."""
+    text = body.members("text") or Members({}, "text")
+    wanted = text.members("format")
+    text.finish()
+    return None if wanted is None else _form(wanted.text("type"), wanted, wanted.path("type"))
+
+
+def _form(kind: str | None, schema: Members, path: str) -> sampling_pb2.ResponseFormat | None:
+    """`path` is that of `kind`."""
     match kind:
-        case "text":
-            return None
-        case "json_object":
-            return sampling_pb2.ResponseFormat(regex=ANY_OBJECT)
         case "json_schema":
-            return _of_schema(schema, wanted.path("json_schema"))
-    reason = f"{kind!r} is none of text, json_object, json_schema"
-    raise bad_member(wanted.path("type"), reason)
+            return _of_schema(schema)
+        case "text" | "json_object":
+            schema.finish()
+            return None if kind == "text" else sampling_pb2.ResponseFormat(regex=ANY_OBJECT)
+    raise bad_member(path, f"{kind!r} is none of text, json_object, json_schema")
 
 
-def _of_schema(schema: Members | None, path: str) -> sampling_pb2.ResponseFormat:
-    if schema is None or not schema.has("schema"):
-        raise bad_member(f"{path}.schema", "is missing")
+def _of_schema(schema: Members) -> sampling_pb2.ResponseFormat:
+    if not schema.has("schema"):
+        raise bad_member(schema.path("schema"), "is missing")
     # the order of its properties is that of the answer
     written = json.dumps(schema.plain("schema"), ensure_ascii=False)
     # an answer is always valid, which is more than `strict` asks for
@@ -95,8 +109,8 @@ def _of_schema(schema: Members | None, path: str) -> sampling_pb2.ResponseFormat
     return sampling_pb2.ResponseFormat(json_schema=written)
 
 
-def _limit(body: Members) -> int | None:
-    """Tokens of the answer at most, by either of its names."""
+def token_limit(body: Members) -> int | None:
+    """Tokens of the answer at most, by either name that completions have for it."""
     old = body.integer("max_tokens", bits=32)
     new = body.integer("max_completion_tokens", bits=32)
     if None not in (old, new) and old != new:

@@ -36,14 +36,15 @@ class Reply:
         await self._start(status, {**length, **(headers or {})})
         await self._send({"type": "http.response.body", "body": written})
 
-    async def event(self, data: Mapping[str, Any] | str) -> None:
+    async def event(self, data: Mapping[str, Any] | str, *, name: str | None = None) -> None:
         """One event of a stream; waits for a slow reader."""
         if not self.started:
             kept_from_buffers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
             content = {"content-type": "text/event-stream; charset=utf-8"}
             await self._start(200, {**content, **kept_from_buffers})
         written = data.encode() if isinstance(data, str) else _json(data)
-        body = b"data: " + written + b"\n\n"
+        kind = b"" if name is None else f"event: {name}\n".encode()
+        body = kind + b"data: " + written + b"\n\n"
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self) -> None:

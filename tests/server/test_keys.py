@@ -40,6 +40,7 @@ STRANGERS: list[dict[str, str]] = [
 OPENAI_PATHS = (
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/completions"),
+    ("POST", "/v1/responses"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/palimpsest-tiny"),
 )

@@ -12,7 +12,7 @@ from palimpsest.server.exchange import AnswerEvent, Commit, ToolCall
 from palimpsest.server.openai.answers import first_call_only
 from palimpsest.server.openai.chat import ChatLayout
 from palimpsest.server.openai.members import Members
-from palimpsest.server.openai.messages import chat_prompt
+from palimpsest.server.openai.messages import chat_messages
 
 STEP = Stepped(
     request_id=1,
@@ -73,8 +73,7 @@ def test_a_result_is_an_object_for_the_model_if_that_changes_nothing_of_it(
     content: str, is_object: bool
 ) -> None:
     result = {"role": "tool", "tool_call_id": "c", "content": content}
-    chat = chat_prompt(Members({"messages": [result]}), may_call=True, may_think=True)
-    (message,) = chat.messages
+    (message,) = chat_messages(Members({"messages": [result]}))
     assert message.tool_result.HasField("response") == is_object
     assert [part.text for part in message.parts] == ([] if is_object else [content])
 

@@ -208,7 +208,7 @@ def test_a_model_that_is_not_served_is_not_found(client: OpenAI) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/v1/responses", 404),
+        ("POST", "/v1/embeddings", 404),
         ("POST", "/chat/completions", 404),
         ("GET", "/v1/chat/completions", 405),
     ],

@@ -36,8 +36,8 @@ def connected(server: ServerProcess) -> Iterator[OpenAI]:
         yield client
 
 
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
+def user(content: object) -> dict[str, Any]:
+    return {"role": "user", "content": content}
 
 
 def ask(client: OpenAI, text: str, **members: Any) -> Any:  # noqa: ANN401 - the client's own types

@@ -94,6 +94,31 @@ const scenarios = {
     const { content } = (await ask(REVERSE, { logprobs: true, top_logprobs: 3 })).choices[0].logprobs;
     return `${content.map((one) => one.token).join("-")} of ${content[0].top_logprobs.length} each`;
   },
+  async responses() {
+    const { output_text, status, usage } = await client.responses.create({ model, seed: 7, input: REVERSE });
+    return `${output_text} ${status} ${usage.output_tokens} tokens`;
+  },
+  async "responses, stream"() {
+    const asked = { model, seed: 7, input: "count from 1 to 40" };
+    const parts = [];
+    const kinds = [];
+    for await (const event of await client.responses.create({ ...asked, stream: true })) {
+      kinds.push(event.type.replace("response.", ""));
+      if (event.type === "response.output_text.delta") parts.push(event.delta);
+    }
+    const same = parts.join("") === (await client.responses.create(asked)).output_text;
+    const firstAndLast = `${kinds[0]} to ${kinds.at(-1)}`;
+    return `${firstAndLast}, ${parts.length} parts ${same ? "as in" : "unlike"} one piece`;
+  },
+  async "responses, tools"() {
+    const tools = [{ type: "function", strict: false, ...WEATHER }];
+    const input = [user("weather in Oslo")];
+    const [call] = (await client.responses.create({ model, seed: 7, tools, input })).output;
+    const output = JSON.stringify({ degrees: -5, sky: "cloudy" });
+    input.push(call, { type: "function_call_output", call_id: call.call_id, output });
+    const answer = await client.responses.create({ model, seed: 7, tools, input });
+    return `${call.name} ${call.arguments} → ${answer.output_text}`;
+  },
   async "abort in mid-stream"() {
     const options = { headers: { "x-request-id": "aborted-by-node" } };
     const stream = await ask(REVERSE, { stream: true, diffusion: BUSY }, options);

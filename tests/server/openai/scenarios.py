@@ -115,6 +115,34 @@ def logprobs() -> str:
     return f"{'-'.join(one.token for one in content)} of {len(content[0].top_logprobs)} each"
 
 
+def responses() -> str:
+    more = {"extra_body": {"seed": 7}}
+    response = client.responses.create(model=MODEL, input=REVERSE, **more)
+    return f"{response.output_text} {response.status} {response.usage.output_tokens} tokens"
+
+
+def responses_stream() -> str:
+    asked = {"model": MODEL, "input": "count from 1 to 40", "extra_body": {"seed": 7}}
+    parts, kinds = [], []
+    for event in client.responses.create(**asked, stream=True):
+        kinds.append(event.type.removeprefix("response."))
+        parts += [event.delta] if kinds[-1] == "output_text.delta" else []
+    same = "".join(parts) == client.responses.create(**asked).output_text
+    first_and_last = f"{kinds[0]} to {kinds[-1]}"
+    return f"{first_and_last}, {len(parts)} parts {'as in' if same else 'unlike'} one piece"
+
+
+def responses_tools() -> str:
+    asked = {"model": MODEL, "tools": [{"type": "function", "strict": False, **WEATHER}]}
+    given = [user("weather in Oslo")]
+    asked["extra_body"] = {"seed": 7}
+    (call,) = client.responses.create(input=given, **asked).output
+    output = json.dumps({"degrees": -5, "sky": "cloudy"})
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": output}
+    answer = client.responses.create(input=[*given, call, result], **asked)
+    return f"{call.name} {call.arguments} → {answer.output_text}"
+
+
 def abort() -> str:
     more = {"extra_headers": {"x-request-id": "aborted-by-python"}}
     chunks = ask(REVERSE, stream=True, extra_body={"diffusion": BUSY}, **more)
@@ -147,6 +175,9 @@ SCENARIOS = {
     "JSON schema": json_schema,
     "thinking": thinking,
     "logprobs": logprobs,
+    "responses": responses,
+    "responses, stream": responses_stream,
+    "responses, tools": responses_tools,
     "abort in mid-stream": abort,
     "wrong key": wrong_key,
     "over-long prompt": over_long_prompt,
