@@ -21,6 +21,7 @@ from palimpsest.engine.messages import (
     LoadFailed,
     Loading,
     Ready,
+    Report,
     Stepped,
     Submit,
 )
@@ -51,13 +52,13 @@ def of(events: Sequence[Event], request_id: int) -> list[Event]:
     return [
         e
         for e in events
-        if not isinstance(e, Ready | LoadFailed | Loading) and e.request_id == request_id
+        if not isinstance(e, Ready | LoadFailed | Loading | Report) and e.request_id == request_id
     ]
 
 
 def ids(events: Sequence[Event]) -> list[int]:
     """Which requests were heard of, in order, each once."""
-    named = [e for e in events if not isinstance(e, Ready | LoadFailed | Loading)]
+    named = [e for e in events if not isinstance(e, Ready | LoadFailed | Loading | Report)]
     return list(dict.fromkeys(event.request_id for event in named))
 
 
