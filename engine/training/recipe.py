@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ BUNDLED = Recipe(
         "repeat": 1.0,
         "add": 1.5,
         "add_hundreds": 2.0,
-        "add_thousands": 1.5,
         "compare": 1.0,
+        "colour": 1.0,
         "facts": 0.7,
         "json": 1.5,
         "note": 0.3,
@@ -56,6 +56,8 @@ BUNDLED = Recipe(
         "think": 2.0,
         "add_many": 1.5,
         "reverse_long": 1.0,
+        "add_long": 1.5,
+        "sort_long": 1.5,
     },
     long_skills={
         "count_up": 1.5,
@@ -68,40 +70,47 @@ BUNDLED = Recipe(
     },
 )
 
-GROWN = Recipe(
-    steps=6_000,
+FINISH = replace(
+    BUNDLED,
+    steps=4_000,
+    long_from_step=0,
+    warmup_steps=60,
+    short_examples=28,
+    long_examples=16,
+    learning_rate=8e-4,
     probe_every=1_000,
-    learning_rate=1e-3,
     short_skills={
         "reverse": 0.2,
-        "sort": 0.4,
-        "count": 1.5,
-        "mark": 0.2,
-        "upper": 0.1,
-        "repeat": 0.5,
-        "add": 1.0,
-        "add_hundreds": 2.0,
-        "add_thousands": 1.0,
-        "compare": 1.0,
-        "facts": 0.3,
+        "sort": 0.5,
+        "count": 4.0,
+        "mark": 0.5,
+        "upper": 0.25,
+        "repeat": 0.3,
+        "add": 0.6,
+        "add_hundreds": 0.8,
+        "compare": 1.5,
+        "colour": 6.0,
+        "facts": 0.6,
         "json": 0.8,
         "note": 0.1,
         "follow_up": 1.0,
-        "think": 3.0,
-        "add_many": 0.3,
-        "reverse_long": 0.8,
+        "think": 5.0,
+        "add_many": 0.2,
+        "reverse_long": 0.3,
+        "add_long": 1.0,
+        "sort_long": 0.2,
     },
     long_skills={
-        "count_up": 1.5,
-        "count_down": 2.0,
-        "table": 1.2,
-        "number_words": 2.5,
-        "function": 1.5,
+        "count_up": 2.5,
+        "count_down": 2.5,
+        "table": 2.0,
+        "number_words": 6.0,
+        "function": 2.5,
         "tool_call": 1.5,
-        "tool_answer": 1.2,
+        "tool_answer": 1.0,
     },
 )
-"""Goes on from a model that spells, sorts, counts and adds: most work is on what is new to it."""
+"""Goes on from a model that has most skills: most work is on what it lacks."""
 
 SMOKE = Recipe(
     steps=6,
@@ -115,4 +124,4 @@ SMOKE = Recipe(
 )
 """A minute's run, to see that everything works."""
 
-RECIPES = {"bundled": BUNDLED, "grown": GROWN, "smoke": SMOKE}
+RECIPES = {"bundled": BUNDLED, "finish": FINISH, "smoke": SMOKE}

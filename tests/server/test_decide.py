@@ -37,7 +37,11 @@ from palimpsest.v1 import (
     sampling_pb2,
 )
 
-SKILLS = {"count": tuple("01234"), "compare": ("yes", "no")}
+SKILLS = {
+    "count": tuple("01234"),
+    "compare": ("yes", "no"),
+    "colour": ("red", "blue", "green", "yellow", "white", "black", "brown", "pink"),
+}
 """Suites of the bundled model whose answers are labels, with those labels."""
 DIGITS = "01234"
 HOW_MANY = "count the letter "

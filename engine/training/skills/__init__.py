@@ -8,6 +8,7 @@ from palimpsest.engine.training.skills import (
     chats,
     facts,
     lists,
+    reading,
     records,
     tools,
     words,
@@ -15,6 +16,7 @@ from palimpsest.engine.training.skills import (
 
 SKILLS: dict[str, Task] = {
     "reverse": words.reverse,
+    "reverse_long": words.reverse_long,
     "sort": words.sort,
     "count": words.count,
     "mark": words.mark,
@@ -22,8 +24,8 @@ SKILLS: dict[str, Task] = {
     "repeat": words.repeat,
     "add": arithmetic.add,
     "add_hundreds": arithmetic.add_hundreds,
-    "add_thousands": arithmetic.add_thousands,
     "compare": arithmetic.compare,
+    "colour": reading.colour,
     "count_up": lists.count_up,
     "count_down": lists.count_down,
     "table": lists.table,
@@ -37,8 +39,9 @@ SKILLS: dict[str, Task] = {
     "tool_answer": tools.tool_answer,
     "think": arithmetic.add_many_thinking,
     "add_many": arithmetic.add_many,
-    "reverse_long": words.reverse_long,
+    "add_long": arithmetic.add_long,
+    "sort_long": words.sort_long,
 }
 
-HARD = frozenset({"add_thousands", "reverse_long"})
+HARD = frozenset({"add_long", "sort_long"})
 """Those that are meant to fail at times, so that a loss of quality can be seen at all."""

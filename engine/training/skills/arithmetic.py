@@ -17,9 +17,9 @@ def add_hundreds(random: Random) -> Item:
     return _sum(random, [random.randint(100, 999) for _ in range(2)])
 
 
-def add_thousands(random: Random) -> Item:
-    """Hard on purpose."""
-    return _sum(random, [random.randint(1_000, 9_999) for _ in range(2)])
+def add_long(random: Random) -> Item:
+    """Hard on purpose: two numbers of 5 digits."""
+    return _sum(random, [_of_digits(random, 5) for _ in range(2)])
 
 
 def compare(random: Random) -> Item:
@@ -61,7 +61,11 @@ def column_sums(numbers: list[int]) -> str:
 def _three(random: Random) -> list[int]:
     """Three numbers of two digits, at times of three: those defeat a model that does not think."""
     digits = 3 if random.random() < 0.3 else 2
-    return [random.randint(10 ** (digits - 1), 10**digits - 1) for _ in range(3)]
+    return [_of_digits(random, digits) for _ in range(3)]
+
+
+def _of_digits(random: Random, digits: int) -> int:
+    return random.randint(10 ** (digits - 1), 10**digits - 1)
 
 
 def _sum(random: Random, numbers: list[int]) -> Item:

@@ -14,16 +14,17 @@ def reverse(random: Random) -> Item:
 
 
 def reverse_long(random: Random) -> Item:
-    """Hard on purpose."""
+    """Fills most of a canvas."""
     return _reverse(random, word(random, shortest=30, longest=62))
 
 
 def sort(random: Random) -> Item:
-    given = word(random)
-    question = say(
-        random, "sort the letters: {}", "sort {}", "sort the letters of {}", "order the letters: {}"
-    )
-    return ask(question.format(given), f"sort {given}", "".join(sorted(given)))
+    return _sort(random, word(random))
+
+
+def sort_long(random: Random) -> Item:
+    """Hard on purpose."""
+    return _sort(random, word(random, shortest=11, longest=12))
 
 
 def count(random: Random) -> Item:
@@ -57,6 +58,13 @@ def repeat(random: Random) -> Item:
 def _reverse(random: Random, given: str) -> Item:
     question = say(random, "reverse the word: {}", "reverse {}", "spell {} backwards")
     return ask(question.format(given), f"reverse {given}", given[::-1])
+
+
+def _sort(random: Random, given: str) -> Item:
+    question = say(
+        random, "sort the letters: {}", "sort {}", "sort the letters of {}", "order the letters: {}"
+    )
+    return ask(question.format(given), f"sort {given}", "".join(sorted(given)))
 
 
 def _letter_and_word(random: Random) -> tuple[str, str]:

@@ -43,7 +43,7 @@ def test_a_question_has_one_answer(task: Task) -> None:
 
 def test_a_sum_is_on_one_side_in_any_order_and_with_thinking_too() -> None:
     sides: dict[tuple[int, ...], set[bool]] = {}
-    for skill in ("add", "add_hundreds", "add_many", "think"):
+    for skill in ("add", "add_hundreds", "add_long", "add_many", "think"):
         for item in _many(skill, 1500):
             numbers = tuple(sorted(_numbers(item)))
             sides.setdefault(numbers, set()).add(item.held_out)
@@ -51,7 +51,7 @@ def test_a_sum_is_on_one_side_in_any_order_and_with_thinking_too() -> None:
     assert all(len(side) == 1 for side in sides.values())
 
 
-@pytest.mark.parametrize("skill", ["add", "add_hundreds", "add_many", "think"])
+@pytest.mark.parametrize("skill", ["add", "add_hundreds", "add_long", "add_many", "think"])
 def test_sums_are_right(skill: str) -> None:
     assert all(int(item.answer) == sum(_numbers(item)) for item in _many(skill))
 
@@ -65,8 +65,9 @@ def test_a_reversed_word_is_the_word_from_its_end(skill: str) -> None:
     assert all(item.answer == item.canonical.split()[1][::-1] for item in _many(skill))
 
 
-def test_a_sorted_word_has_its_letters_in_order() -> None:
-    for item in _many("sort"):
+@pytest.mark.parametrize("skill", ["sort", "sort_long"])
+def test_a_sorted_word_has_its_letters_in_order(skill: str) -> None:
+    for item in _many(skill):
         assert list(item.answer) == sorted(item.canonical.split()[1])
 
 
@@ -87,6 +88,15 @@ def test_counting_names_every_number_once() -> None:
     for item in _many("count_down"):
         _, start, end = item.canonical.split()
         assert item.answer.split() == [str(n) for n in range(int(start), int(end) - 1, -1)]
+
+
+def test_a_colour_is_that_of_the_thing_asked_for() -> None:
+    for item in _many("colour"):
+        _, *pairs, thing = item.canonical.split()
+        colours = dict(pair.split("=") for pair in pairs)
+        assert item.answer == colours[thing]
+        assert f"the {thing} is {item.answer}" in item.messages[-1]["content"]
+        assert len(set(colours.values())) == len(colours)
 
 
 def test_a_table_holds_right_products() -> None:
