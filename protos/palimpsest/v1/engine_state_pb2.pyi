@@ -148,9 +148,9 @@ class EngineState(_message.Message):
     last_batch_size: _builtins.int
     """Canvases in the last pass."""
     used_pages: _builtins.int
-    """Cache pages in use."""
+    """Cache pages in use, over all kinds of layers."""
     total_pages: _builtins.int
-    """Cache pages in all."""
+    """Cache pages in all, over all kinds of layers."""
     page_tokens: _builtins.int
     """Tokens per cache page."""
     used_memory_bytes: _builtins.int

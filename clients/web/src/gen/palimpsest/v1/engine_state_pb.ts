@@ -140,14 +140,14 @@ export type EngineState = Message<"palimpsest.v1.EngineState"> & {
   lastBatchSize: number;
 
   /**
-   * Cache pages in use.
+   * Cache pages in use, over all kinds of layers.
    *
    * @generated from field: uint64 used_pages = 10;
    */
   usedPages: bigint;
 
   /**
-   * Cache pages in all.
+   * Cache pages in all, over all kinds of layers.
    *
    * @generated from field: uint64 total_pages = 11;
    */
