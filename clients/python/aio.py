@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar, Unpack
 
@@ -30,6 +30,7 @@ from palimpsest.resuming import Answer
 from palimpsest.v1 import model_pb2
 from palimpsest.v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
+from palimpsest.watching import EngineState, state_of, watch_request
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -252,6 +253,25 @@ class AsyncClient:
         request = model_pb2.ListModelsRequest()
         response = await self._call(self._stub.ListModels, request, timeout_s, metadata)
         return tuple(responses.model_of(model) for model in response.models)
+
+    async def watch_engine(
+        self, *, interval_s: float = 1.0, canvases: bool = False
+    ) -> AsyncGenerator[EngineState, None]:
+        """The engine's state now and then every `interval_s` seconds, 0.02 to 60, until closed;
+        with every canvas in flight if `canvases`.
+        """
+        request = watch_request(
+            model=self._connection.model, interval_s=interval_s, canvases=canvases
+        )
+        metadata = self._connection.attempts(None, None).options()["metadata"]
+        while True:  # the server's time limit ends a call
+            call = self._stub.WatchEngine(request, metadata=metadata)
+            try:
+                with translated():
+                    async for message in call:
+                        yield state_of(message.state)
+            finally:
+                call.cancel()
 
     async def close(self) -> None:
         """Ends all calls and the connection."""

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import palimpsest
-from palimpsest import deciding, sampling_flags, top, trace
+from palimpsest import deciding, sampling_flags, top
 from palimpsest.evaluation import flags
 from palimpsest.load import flags as load_flags
 from palimpsest.requests import Sampling
+from palimpsest.timeline import command as timeline
 
 EXAMPLES = """\
 examples:
@@ -222,6 +223,7 @@ def _add_top(commands: Commands[Parser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_flags(watching)
+    _add_api_key(watching)
     watching.set_defaults(model="")
 
 
@@ -229,13 +231,22 @@ def _add_trace(commands: Commands[Parser]) -> None:
     tracing = commands.add_parser(
         "trace",
         help="answer one prompt and show where its time went",
-        epilog=trace.EXAMPLES,
+        epilog=timeline.EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    trace.add_flags(tracing)
+    timeline.add_flags(tracing)
     _add_think(tracing)
     _add_connection(tracing)
     sampling_flags.add(tracing)
+
+
+def _add_api_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help="what the server asks of its callers (default: the first in PALIMPSEST_API_KEY, where "
+        "other users of this machine do not see it)",
+    )
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:
@@ -244,12 +255,7 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="a running server; without it one is started for this command",
     )
-    parser.add_argument(
-        "--api-key",
-        metavar="KEY",
-        help="what the server asks of its callers (default: the first in PALIMPSEST_API_KEY, where "
-        "other users of this machine do not see it)",
-    )
+    _add_api_key(parser)
     parser.add_argument(
         "--model",
         help="checkpoint folder for the server that is started (default: the bundled model); "

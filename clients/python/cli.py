@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from palimpsest import answer, arguments, deciding, demo, sampling_flags, top, trace
+from palimpsest import answer, arguments, deciding, demo, sampling_flags, top
 from palimpsest.answer import Form
 from palimpsest.chat import Chat
 from palimpsest.client import Client
@@ -35,6 +35,7 @@ from palimpsest.errors import (
 from palimpsest.evaluation.lines import BadInput
 from palimpsest.interrupts import interruptible
 from palimpsest.requests import ALL_DRAFTS, EVERY_STEP, NO_DRAFTS, Canvas, Preview
+from palimpsest.timeline import command as timeline
 
 EXIT_TROUBLE = 1
 EXIT_BAD_INPUT = 2
@@ -82,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
             case "models":
                 _models(client)
             case "trace":
-                trace.run(client, args)
+                timeline.run(client, args)
             case "top":
                 top.run(client, args)
             case "demo":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from palimpsest import Client
+from palimpsest import AsyncClient, Client
 from palimpsest.cli import EXIT_BAD_INPUT, EXIT_TROUBLE, main
 from palimpsest.top import picture
 from palimpsest.watching import CanvasInFlight, EngineState
@@ -121,3 +122,10 @@ def test_states_go_on_until_they_are_closed(server_address: str) -> None:
         assert second.observed_s > first.observed_s
         states.close()
         assert next(states, None) is None
+
+
+async def test_states_come_to_the_asyncio_client_too(server_address: str) -> None:
+    async with AsyncClient(server_address) as client:
+        async with contextlib.aclosing(client.watch_engine(interval_s=0.02)) as states:
+            first, second = await anext(states), await anext(states)
+        assert second.observed_s > first.observed_s

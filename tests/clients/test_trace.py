@@ -12,8 +12,8 @@ from rich.console import Console
 from palimpsest import Client
 from palimpsest.cli import EXIT_BAD_INPUT, main
 from palimpsest.events import Commit, Snapshot, Started, StepFigures
-from palimpsest.timeline import Timeline
-from palimpsest.trace import EVERY_STEP, table
+from palimpsest.timeline.command import EVERY_STEP, table
+from palimpsest.timeline.line import Timeline
 
 Run = Callable[..., tuple[int, str, str]]
 COUNT = "count from 1 to 40"

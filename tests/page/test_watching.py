@@ -59,10 +59,13 @@ def test_the_slider_goes_back_through_every_step(page: Page) -> None:
     expect(step).to_have_attribute("aria-valuetext", last)
     settled = canvas(page).text_content() or ""
     step.press("Home")
-    expect(step).to_have_attribute("aria-valuetext", f"canvas 1, step 1 of {STEPS}")
+    # a page that is slow misses drafts, also the first
+    expect(step).to_have_attribute("aria-valuetext", re.compile(rf"canvas 1, step \d+ of {STEPS}"))
+    first = step.get_attribute("aria-valuetext") or ""
     expect(canvas(page)).not_to_have_text(settled)
     step.press("ArrowRight")
-    expect(step).to_have_attribute("aria-valuetext", re.compile(r"canvas 1, step [2-9]\b"))
+    expect(step).not_to_have_attribute("aria-valuetext", first)
+    expect(step).to_have_attribute("aria-valuetext", re.compile(r"canvas 1, step \d"))
     step.press("PageUp")
     expect(step).to_have_attribute("aria-valuetext", re.compile("canvas 2"))
     step.press("End")
@@ -76,9 +79,11 @@ def test_a_run_can_be_scrubbed_while_it_is_written_and_stopped(
     set_steps(page, LONG)
     send(page, COUNT)
     step = slider(page)
+    # at its end the slider follows, and with one draft that is its beginning too
+    expect(step).to_have_attribute("max", re.compile("[1-9]"))
     step.press("Home")
-    first = f"canvas 1, step 1 of {LONG}"
-    expect(step).to_have_attribute("aria-valuetext", first)
+    expect(step).to_have_value("0")
+    first = step.get_attribute("aria-valuetext") or ""
     length = step.get_attribute("max") or ""
     expect(step).not_to_have_attribute("max", length)
     expect(step).to_have_attribute("aria-valuetext", first)

@@ -14,7 +14,7 @@ from palimpsest.engine.api import Draft, Stepped
 from palimpsest.server.drafts import DraftWriter
 from palimpsest.server.exchange import Preview, PreviewMode, Snapshot
 from palimpsest.server.mailbox import Pace
-from palimpsest.v1 import canvas_pb2
+from palimpsest.v1 import canvas_pb2, sampling_pb2
 
 LENGTH = 13
 """Not whole bytes of a mask."""
@@ -26,6 +26,9 @@ ALL = Preview(
     entropy=True,
     token_texts=True,
     deltas=True,
+)
+FIFTY_STEPS = sampling_pb2.SamplingParameters(
+    seed=1, max_denoising_steps=50, confidence_threshold=0.0, max_output_tokens=64
 )
 positions = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2))
 canvases = st.lists(positions, min_size=LENGTH, max_size=LENGTH)
@@ -151,6 +154,6 @@ def _snapshots(
     )
     return [
         (event.snapshot, event.sequence)
-        for event in stream(server, asking(COUNT), preview)
+        for event in stream(server, asking(COUNT, FIFTY_STEPS), preview)
         if event.HasField("snapshot")
     ]

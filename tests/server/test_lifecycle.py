@@ -91,7 +91,7 @@ def test_a_killed_engine_ends_its_requests_and_is_started_again(server: ServerPr
     (new_engine,) = server.engine_pids()
     assert new_engine != engine
     states = server.stub.WatchEngine(engine_state_pb2.WatchEngineRequest())
-    assert next(states).state.restarts == 1
+    assert next(states).state.restarts >= 1
     states.cancel()
 
 

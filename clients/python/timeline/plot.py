@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from palimpsest.timeline import Timeline
+from palimpsest.timeline.line import Timeline
 
 ROW_INCHES = 0.35
 WAITING, READING = "#b9b6ad", "#5b8db8"

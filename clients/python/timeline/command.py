@@ -19,7 +19,7 @@ from palimpsest.client import Client
 from palimpsest.errors import InvalidRequest
 from palimpsest.interrupts import interruptible
 from palimpsest.requests import Preview
-from palimpsest.timeline import StepBar, Timeline
+from palimpsest.timeline.line import StepBar, Timeline
 
 EXAMPLES = """\
 examples:
@@ -61,7 +61,7 @@ def run(client: Client, args: argparse.Namespace) -> None:
             print(f"{line.missed} steps came too fast to be reported", file=sys.stderr)
     if args.out is not None:
         # Late: matplotlib takes a second to load.
-        from palimpsest.timeline_plot import draw
+        from palimpsest.timeline.plot import draw
 
         draw(line, args.prompt, args.out)
         print(f"drawn into {args.out}", file=sys.stderr)

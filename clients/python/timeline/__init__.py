@@ -1,0 +1,1 @@
+"""palimpsest trace: one answer in time, as a table or a picture."""
