@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _SMALL_NETWORK = 100_000_000
 """Parameters below which a thread needs many rows to be worth waking."""
-_ROWS_OF_A_THREAD = 256
+_ROWS_OF_A_THREAD = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

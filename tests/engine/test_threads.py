@@ -7,7 +7,9 @@ import pytest
 from palimpsest.engine.threads import Threads, threads_for
 
 
-@pytest.mark.parametrize(("rows", "threads"), [(1, 1), (64, 1), (512, 2), (1024, 4), (100_000, 4)])
+@pytest.mark.parametrize(
+    ("rows", "threads"), [(1, 1), (1024, 1), (2048, 2), (4096, 4), (100_000, 4)]
+)
 def test_a_small_network_wakes_a_thread_for_many_rows_only(rows: int, threads: int) -> None:
     assert threads_for(4_000_000, cores=4).of(rows) == threads
 
