@@ -10,7 +10,7 @@ from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
-from palimpsest.errors import translated
+from palimpsest.errors import PalimpsestError, translated
 from palimpsest.v1 import engine_state_pb2
 from palimpsest.v1.engine_state_pb2 import EnginePhase, WatchEngineResponse
 
@@ -82,18 +82,26 @@ class EngineStates(Iterator[EngineState]):
         self._call = call()
 
     def __next__(self) -> EngineState:
-        while not self._closed.is_set():
-            with translated():
-                message = next(self._call, None)
-            if message is not None:
-                return state_of(message.state)
+        while (message := self._read()) is None:
+            if self._closed.is_set():
+                raise StopIteration
             self._call = self._again()
-        raise StopIteration
+        return state_of(message.state)
 
     def close(self) -> None:
         """Ends the call. May be called from another thread."""
         self._closed.set()
         self._call.cancel()
+
+    def _read(self) -> WatchEngineResponse | None:
+        """The next message of the call; None at its end."""
+        try:
+            with translated():
+                return next(self._call, None)
+        except PalimpsestError:
+            if self._closed.is_set():
+                return None
+            raise
 
     def __enter__(self) -> EngineStates:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -122,6 +123,15 @@ def test_states_go_on_until_they_are_closed(server_address: str) -> None:
         assert second.observed_s > first.observed_s
         states.close()
         assert next(states, None) is None
+
+
+def test_closing_ends_the_wait_for_the_next_state(server_address: str) -> None:
+    with Client(server_address) as client, client.watch_engine(interval_s=60) as states:
+        next(states)
+        closing = threading.Timer(0.1, states.close)
+        closing.start()
+        assert next(states, None) is None
+        closing.join()
 
 
 async def test_states_come_to_the_asyncio_client_too(server_address: str) -> None:
