@@ -78,13 +78,14 @@ class EngineWatch:
     async def states(
         self, interval_s: float, call: Call, *, canvases: bool
     ) -> AsyncGenerator[engine_state_pb2.EngineState, None]:
-        """A state at once and then every `interval_s`, until the call's time is over."""
+        """A state at once and then every `interval_s`. Raises TimeoutError at the deadline."""
         before: Moment | None = None
-        while call.remaining_s() > 0:
+        while (left_s := call.remaining_s()) > 0:
             moment = self.now()
             yield state_message(moment, before, canvases=canvases)
             before = moment
-            await asyncio.sleep(min(interval_s, max(call.remaining_s(), 0)))
+            await asyncio.sleep(min(interval_s, left_s))
+        raise TimeoutError("the watch lasted until its deadline or the server's limit")
 
 
 def state_message(

@@ -77,7 +77,7 @@ class Methods:
     async def watch_engine(
         self, request: engine_state_pb2.WatchEngineRequest, call: Call
     ) -> AsyncGenerator[engine_state_pb2.WatchEngineResponse, None]:
-        """Ends with the call's time, however that was limited."""
+        """Ends in TimeoutError with the call's time, however that was limited."""
         every_s = interval_s(request)
         if request.model:
             self._generator.model(request.model)

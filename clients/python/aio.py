@@ -15,7 +15,13 @@ import grpc.aio
 from palimpsest import requests, responses
 from palimpsest.connection import CHANNEL_OPTIONS, Connection, Priority
 from palimpsest.decisions import Decisions, Question, decide_request, decisions_of
-from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
+from palimpsest.errors import (
+    DeadlineExceeded,
+    PalimpsestError,
+    Unavailable,
+    calling_again,
+    translated,
+)
 from palimpsest.events import Event, Generation, Model
 from palimpsest.requests import (
     ALL_DRAFTS,
@@ -267,7 +273,7 @@ class AsyncClient:
         while True:  # the server's time limit ends a call
             call = self._stub.WatchEngine(request, metadata=metadata)
             try:
-                with translated():
+                with contextlib.suppress(DeadlineExceeded), translated():
                     async for message in call:
                         yield state_of(message.state)
             finally:

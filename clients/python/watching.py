@@ -10,7 +10,7 @@ from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
-from palimpsest.errors import PalimpsestError, translated
+from palimpsest.errors import DeadlineExceeded, PalimpsestError, translated
 from palimpsest.v1 import engine_state_pb2
 from palimpsest.v1.engine_state_pb2 import EnginePhase, WatchEngineResponse
 
@@ -98,6 +98,8 @@ class EngineStates(Iterator[EngineState]):
         try:
             with translated():
                 return next(self._call, None)
+        except DeadlineExceeded:  # the server's: there is none of ours
+            return None
         except PalimpsestError:
             if self._closed.is_set():
                 return None

@@ -8,8 +8,9 @@ import grpc
 import pytest
 from calls import NEVER_CONVERGES, REVERSE, asking, details_of, generate
 from google.protobuf.duration_pb2 import Duration
-from server_process import ServerProcess
+from server_process import ServerProcess, Start
 
+from palimpsest import Client
 from palimpsest.engine.api import PageCounts, Report
 from palimpsest.server.engine_state import Moment, state_message
 from palimpsest.server.health import Phase
@@ -103,6 +104,18 @@ def test_reports_come_at_once_and_until_the_deadline(server: ServerProcess) -> N
         list(server.stub.WatchEngine(slow, timeout=0.5))
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_the_time_that_a_server_gives_ends_a_watch_and_the_client_watches_on(start: Start) -> None:
+    server = start("--max-request-seconds", "0.2")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(server.stub.WatchEngine(watching()))
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    with Client(server.address) as client, client.watch_engine(interval_s=0.02) as states:
+        times = [state.observed_s for state in itertools.islice(states, 25)]
+    assert times == sorted(times)
+    assert times[-1] - times[0] > 0.2
 
 
 @pytest.mark.parametrize(
