@@ -37,6 +37,7 @@ from palimpsest.engine.messages import (
     Loading,
     ModelInfo,
     PageCounts,
+    Picture,
     Ready,
     Report,
     RequestEvent,
@@ -62,8 +63,16 @@ from palimpsest.engine.text import (
     Marker,
     TextCodec,
 )
+from palimpsest.engine.vision.config import BUDGETS
+from palimpsest.engine.vision.patches import (
+    CutPicture,
+    PictureCutter,
+    Processing,
+    read_processing,
+)
 
 __all__ = [
+    "BUDGETS",
     "BUNDLED",
     "DEFAULT_MAX_NUM_SEQS",
     "DEFAULT_PREFILL_TOKENS",
@@ -81,6 +90,7 @@ __all__ = [
     "Command",
     "Committed",
     "Constraint",
+    "CutPicture",
     "Detokenizer",
     "DoesNotFit",
     "Draft",
@@ -102,6 +112,9 @@ __all__ = [
     "Overloaded",
     "PageCounts",
     "PatternError",
+    "Picture",
+    "PictureCutter",
+    "Processing",
     "PromptTooLong",
     "Ready",
     "Report",
@@ -120,6 +133,7 @@ __all__ = [
     "Vocabulary",
     "checkpoint_folder",
     "compile_pattern",
+    "read_processing",
     "refuse_unknown_tokens",
     "served_name",
 ]

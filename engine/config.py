@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.engine.errors import CheckpointError
+from palimpsest.engine.vision.config import VisionConfig, vision_config
 
 ARCHITECTURE = "DiffusionGemmaForBlockDiffusion"
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -47,7 +48,7 @@ class LayerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """The text network of a checkpoint."""
+    """The network of a checkpoint."""
 
     vocabulary_size: int
     hidden_size: int
@@ -64,6 +65,8 @@ class ModelConfig:
     end_token_ids: tuple[int, ...]
     pad_token_id: int
     layers: tuple[LayerConfig, ...]
+    vision: VisionConfig | None
+    """None: it sees no pictures."""
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -119,6 +122,7 @@ def model_config(raw: dict[str, Any]) -> ModelConfig:
         end_token_ids=_ids(raw.get("eos_token_id", text.get("eos_token_id"))),
         pad_token_id=int(text.get("pad_token_id") or 0),
         layers=_layers(text),
+        vision=vision_config(raw["vision_config"]) if raw.get("vision_config") else None,
     )
 
 

@@ -39,6 +39,8 @@ class ModelInfo:
     end_token_ids: tuple[int, ...]
     """Any of these ends an answer and is not part of it."""
     parameter_count: int
+    sees: bool
+    """Whether prompts may hold pictures."""
     device: str
     dtype: str
     defaults: Sampling
@@ -86,6 +88,26 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An image of a prompt, or a frame of its video, in place of the tokens that stand for it."""
+
+    start: int
+    """Place of its first token in the prompt."""
+    rows: int
+    columns: int
+    """It takes rows · columns tokens, in reading order."""
+    patches: bytes
+    """uint8, as `engine.vision.patches.CutPicture` has them."""
+    key: bytes
+    """16 bytes that stand for all that it shows: the same ones are looked at once."""
+
+    @property
+    def end(self) -> int:
+        """Place behind its last token."""
+        return self.start + self.rows * self.columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
     """Generate an answer to `prompt_ids`, or score some."""
 
@@ -111,6 +133,8 @@ class Submit:
     """The caller's own name for it, for people who watch."""
     candidate_index: int = 0
     """Which of the caller's answers this is, for them too."""
+    pictures: tuple[Picture, ...] = ()
+    """Of the prompt, in its order."""
     labels: tuple[tuple[int, ...], ...] = ()
     """Answers to score instead of giving one, each shorter than a canvas. The request is one canvas
     then, and ends in Scored."""

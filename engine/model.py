@@ -27,6 +27,7 @@ from palimpsest.engine.shapes import (
     SoftEmbedding,
     TokenIds,
 )
+from palimpsest.engine.vision.tower import Vision
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.rope import default_frequencies, proportional_frequencies, rotation
 from palimpsest.kernels.shapes import InverseFrequencies
@@ -42,6 +43,16 @@ class Attend(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PictureRows:
+    """Rows that show parts of pictures."""
+
+    rows: RowMask
+    """True for those rows."""
+    embeddings: SoftEmbedding
+    """What they enter as, in their order; unscaled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """The rows of one pass, canvases and causal ranges side by side."""
 
@@ -51,12 +62,14 @@ class Rows:
     """True for rows that are being denoised, False for causal ones."""
     soft_embedding: SoftEmbedding | None
     """Self-conditioning of the canvas rows in their order, scaled; zeros or None mean none yet."""
+    pictures: PictureRows | None = None
+    """Causal rows that are not what their tokens say."""
     expert_row_multiple: int = 1
     """See `mixture_of_experts`; 1 rounds as the reference does."""
 
 
 class DiffusionGemma(nn.Module):
-    """The text network of a checkpoint. Weights are uninitialised until loaded or trained."""
+    """The network of a checkpoint. Weights are uninitialised until loaded or trained."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -65,6 +78,7 @@ class DiffusionGemma(nn.Module):
         self.self_conditioning = SelfConditioning(config)
         self.layers = nn.ModuleList(Layer(config, layer) for layer in config.layers)
         self.norm = Norm(config.hidden_size, config.epsilon)
+        self.vision = None if config.vision is None else Vision(config.vision, config.hidden_size)
 
     def forward(self, rows: Rows, attend: Attend) -> Hidden:
         """Final normalised hidden states of all rows."""
@@ -87,6 +101,9 @@ class DiffusionGemma(nn.Module):
 
     def _enter(self, rows: Rows) -> Hidden:
         embedded = self.embed_tokens(rows.token_ids) * self._embedding_scale()
+        if rows.pictures is not None:
+            shown = rows.pictures.rows.nonzero()[:, 0]
+            embedded = embedded.index_put((shown,), rows.pictures.embeddings.to(embedded.dtype))
         canvas = rows.on_canvas.nonzero()[:, 0]
         if len(canvas) == 0:
             return embedded

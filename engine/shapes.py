@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Hidden = Float[Tensor, "T H"]
+Features = Float[Tensor, "T F"]
+"""Of pictures, before they are brought to the width of the text network."""
 SoftEmbedding = Float[Tensor, "rows H"]
 TokenIds = Int[Tensor, " T"]
 Positions = Int[Tensor, " T"]

@@ -2,8 +2,8 @@
 
 Text weights stand once under `model.decoder.`; files of other makers may repeat them under
 `model.encoder.language_model.` or as `lm_head`, and those copies are passed over. Only the layer
-scalars are two separate sets. Vision weights are passed over; any other unknown name is refused,
-never ignored.
+scalars are two separate sets. A file without vision weights is a network that sees no pictures. Any
+other unknown name is refused, never ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,7 +23,12 @@ from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.model import DiffusionGemma
 
 DECODER, ENCODER = "model.decoder.", "model.encoder.language_model."
-_PASSED_OVER = re.compile(r"lm_head\.weight|model\.encoder\.(vision_tower|embed_vision)\..*")
+_SEEING = "model.encoder."
+"""Before the names of tower and projector."""
+_VISION = "vision."
+"""Before our own names of them."""
+_PROJECTION = re.compile(r"(vision\.vision_tower\.encoder\..*_proj)\.weight")
+_PASSED_OVER = re.compile(r"lm_head\.weight|model\.encoder\.embed_vision\.embedding\..*")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 Progress = Callable[[int, int], None]
@@ -37,6 +44,8 @@ def load_model(
     progress: Progress = lambda done, total: None,
 ) -> DiffusionGemma:
     """The network, on `device` in `dtype`. Raises CheckpointError naming file or tensor."""
+    if not _has_vision(folder):
+        config = replace(config, vision=None)
     with torch.device("meta"):
         model = DiffusionGemma(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -74,32 +83,46 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def _has_vision(folder: Path) -> bool:
+    with ExitStack() as stack:
+        return any(name.startswith(f"{_SEEING}vision_tower.") for name in _sources(folder, stack))
+
+
+def _sources(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    """The open file of each tensor."""
+    sources: dict[str, Any] = {}
+    for path in weight_files(folder):
+        try:
+            file = stack.enter_context(safe_open(str(path), framework="pt"))
+        except (SafetensorError, OSError) as wrong:
+            message = f"{path}: damaged, truncated or not safetensors: {wrong}"
+            raise CheckpointError(message) from None
+        sources |= dict.fromkeys(file.keys(), file)
+    return sources
+
+
 def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """All tensors of all files, encoder copies after what they copy."""
     with ExitStack() as stack:
-        sources = {}
-        for path in weight_files(folder):
-            try:
-                file = stack.enter_context(safe_open(str(path), framework="pt"))
-            except (SafetensorError, OSError) as wrong:
-                message = f"{path}: damaged, truncated or not safetensors: {wrong}"
-                raise CheckpointError(message) from None
-            sources |= dict.fromkeys(file.keys(), file)
+        sources = _sources(folder, stack)
         for name in sorted(sources):
             yield name, sources[name].get_tensor(name)
 
 
+def published_name(own: str) -> str:
+    """The name in a file of what the network calls `own`."""
+    if own.startswith(_VISION):
+        return _SEEING + _PROJECTION.sub(r"\1.linear.weight", own).removeprefix(_VISION)
+    if own.endswith("encoder_layer_scalar"):
+        return ENCODER + own.replace("encoder_layer_scalar", "layer_scalar")
+    return DECODER + own
+
+
 def _published_names(own_names: Iterable[str]) -> dict[str, str]:
     """Our name by name in the file: text weights under either prefix, scalars under their own."""
-    names = {}
-    for own in own_names:
-        if own.endswith("encoder_layer_scalar"):
-            names[ENCODER + own.replace("encoder_layer_scalar", "layer_scalar")] = own
-            continue
-        names[DECODER + own] = own
-        if not own.endswith("layer_scalar"):
-            names[ENCODER + own] = own
-    return names
+    names = {published_name(own): own for own in own_names}
+    twice = [name for name in names if name.startswith(DECODER) and "layer_scalar" not in name]
+    return names | {ENCODER + name.removeprefix(DECODER): names[name] for name in twice}
 
 
 def _checked(
@@ -136,5 +159,6 @@ def _complete(
     missing = [name for name in expected if name not in loaded]
     if missing:
         raise CheckpointError(
-            f"{folder}: {len(missing)} tensors are missing, the first is {DECODER}{missing[0]}"
+            f"{folder}: {len(missing)} tensors are missing, the first is "
+            f"{published_name(missing[0])}"
         )

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from palimpsest.engine.training import tokenizer
-from palimpsest.engine.weights import DECODER, ENCODER
+from palimpsest.engine.weights import published_name
 
 END_TOKENS = (1, 106, 50)
 GENERATION = {
@@ -58,7 +58,7 @@ def export(weights: dict[str, torch.Tensor], config: Path, folder: Path) -> None
     with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {_published(name): tensor.to(torch.bfloat16) for name, tensor in weights.items()}
+    tensors = {published_name(name): tensor.to(torch.bfloat16) for name, tensor in weights.items()}
     tensors = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_bytes(config.read_bytes())
@@ -67,9 +67,3 @@ def export(weights: dict[str, torch.Tensor], config: Path, folder: Path) -> None
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
     template = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
     tokenizer.save(folder, template)
-
-
-def _published(name: str) -> str:
-    if name.endswith("encoder_layer_scalar"):
-        return ENCODER + name.replace("encoder_layer_scalar", "layer_scalar")
-    return DECODER + name

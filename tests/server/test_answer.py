@@ -48,6 +48,7 @@ MODEL = ModelInfo(
     vocabulary_size=512,
     end_token_ids=(1, 106, 50),
     parameter_count=1,
+    sees=False,
     device="cpu",
     dtype="float32",
     defaults=SAMPLING,

@@ -33,6 +33,7 @@ MODEL = ModelInfo(
     vocabulary_size=512,
     end_token_ids=(1, 106, 50),
     parameter_count=1,
+    sees=False,
     device="cpu",
     dtype="float32",
     defaults=Sampling(max_output_tokens=64, seed=0),

@@ -20,6 +20,7 @@ MODEL = ModelInfo(
     vocabulary_size=512,
     end_token_ids=(1,),
     parameter_count=0,
+    sees=False,
     device="cpu",
     dtype="float32",
     defaults=Sampling(max_output_tokens=64, seed=0),

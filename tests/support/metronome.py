@@ -95,6 +95,7 @@ def _model() -> ModelInfo:
         vocabulary_size=512,
         end_token_ids=(1,),
         parameter_count=0,
+        sees=False,
         device="cpu",
         dtype="float32",
         defaults=Sampling(max_output_tokens=CANVAS_LENGTH, seed=0),

@@ -123,6 +123,7 @@ def _model(options: EngineOptions) -> ModelInfo:
         vocabulary_size=256,
         end_token_ids=(1,),
         parameter_count=0,
+        sees=False,
         device="cpu",
         dtype="float32",
         defaults=Sampling(max_output_tokens=64, seed=0),
