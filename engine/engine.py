@@ -81,6 +81,7 @@ class Engine:
             request.prompt_ids + request.committed_ids,
             share=request.share,
             priority=request.priority,
+            pictures=request.pictures,
         )
         self.sequences[request.request_id] = begin(request, job, self.model)
 

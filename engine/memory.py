@@ -18,6 +18,8 @@ from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import DoesNotFit
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.tiles import TILE_ELEMENTS
+from palimpsest.engine.vision.config import BUDGETS
+from palimpsest.engine.vision.looking import KEPT_BYTES, PATCHES_AT_ONCE
 from palimpsest.engine.weights import weight_files
 
 _GIB = 2**30
@@ -47,7 +49,9 @@ def capacity_of(
         return Demand(
             bytes_per_token=bytes_per_token(config, dtype),
             context_tokens=context,
-            chunk_tokens=max(options.max_prefill_tokens, config.canvas_length),
+            chunk_tokens=max(
+                options.max_prefill_tokens, config.canvas_length, _longest_picture(config)
+            ),
         )
 
     weights = weight_bytes(folder, dtype)
@@ -107,6 +111,7 @@ def _pass_bytes(
 ) -> int:
     """Of the largest pass: states, activations of all rows, and logits that are alive at once."""
     rows = 2 * options.max_num_seqs * config.canvas_length + options.max_prefill_tokens
+    rows += _longest_picture(config)
     heads = config.num_heads * max(layer.head_dim for layer in config.layers)
     of_experts = config.experts_per_token * (3 * config.expert_width + 3 * config.hidden_size)
     of_row = 8 * config.hidden_size + 4 * heads + max(of_experts, 3 * config.mlp_width)
@@ -116,7 +121,20 @@ def _pass_bytes(
         at_once = min(CANVASES_AT_ONCE, options.max_num_seqs)
         logits += at_once * config.canvas_length * config.vocabulary_size * dtype.itemsize
     states = options.max_num_seqs * canvas_bytes(config, dtype)
-    return states + rows * of_row * dtype.itemsize + logits
+    return states + rows * of_row * dtype.itemsize + logits + _vision_bytes(config)
+
+
+def _longest_picture(config: ModelConfig) -> int:
+    """Tokens of a prompt that are read in one pass, whatever its bound."""
+    return 0 if config.vision is None else BUDGETS[-1]
+
+
+def _vision_bytes(config: ModelConfig) -> int:
+    """Of pictures: what is kept of those seen lately, and the tower's activations in fp32."""
+    if (vision := config.vision) is None:
+        return 0
+    of_patch = 8 * vision.hidden_size + 3 * vision.mlp_width + 3 * vision.patch_values
+    return KEPT_BYTES + PATCHES_AT_ONCE * of_patch * 4
 
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:

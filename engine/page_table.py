@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from palimpsest.engine.messages import Picture
 from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, Window, first_seen
+from palimpsest.engine.vision.blocks import uncut
 
 
 class PageTable:
@@ -25,14 +27,17 @@ class PageTable:
         # in order of position, from the page of the first position that a query at `stored` sees
         self._ids: dict[Window, list[int]] = {window: [] for window in pages.pools}
 
-    def adopt(self, keys: Sequence[bytes]) -> int:
+    def adopt(self, keys: Sequence[bytes], pictures: Sequence[Picture] = ()) -> int:
         """Shares the longest cached prefix of an empty table's sequence; returns its tokens.
 
-        `keys` are those of the complete pages that may be shared (`chain_keys`).
+        `keys` are those of the complete pages that may be shared (`chain_keys`). None of the
+        `pictures` is cut: the rest of it would see pages that a window has dropped.
         """
         assert not self.capacity, "only an empty table can begin with the pages of others"
         self.version += 1
         count = self._pages.find_prefix(keys)
+        while (whole := uncut(pictures, count * PAGE_TOKENS) // PAGE_TOKENS) < count:
+            count = self._pages.find_prefix(keys[:whole])
         self.stored = self.capacity = count * PAGE_TOKENS
         for window, pool in self._pages.pools.items():
             for key in keys[self._first(window) : count]:

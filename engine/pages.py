@@ -11,6 +11,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TypeAlias
 
 PAGE_TOKENS = 64
@@ -27,11 +28,13 @@ class OutOfPages(Exception):
 
 
 def chain_keys(
-    tokens: Sequence[int], previous: Sequence[bytes] = (), extra: bytes = b""
+    tokens: Sequence[int],
+    previous: Sequence[bytes] = (),
+    extra: Mapping[int, bytes] = MappingProxyType({}),
 ) -> list[bytes]:
     """Keys of all complete pages of `tokens`, the first of them known already as `previous`.
 
-    `extra` is whatever else decides the content of the pages that are not in `previous`.
+    `extra` is whatever else decides the content of a page that is not in `previous`, by index.
     """
     complete = len(tokens) // PAGE_TOKENS
     assert len(previous) <= complete, "keys of more pages than there are"
@@ -40,7 +43,7 @@ def chain_keys(
         page = tokens[index * PAGE_TOKENS : (index + 1) * PAGE_TOKENS]
         # as long as a key, so that the parts of what is hashed can be told apart
         before = keys[-1] if keys else bytes(_KEY_BYTES)
-        content = before + _TOKEN_IDS.pack(*page) + extra
+        content = before + _TOKEN_IDS.pack(*page) + extra.get(index, b"")
         keys.append(blake2b(content, digest_size=_KEY_BYTES).digest())
     return keys
 

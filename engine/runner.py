@@ -25,6 +25,7 @@ from palimpsest.engine.segments import Segment, run_segments
 from palimpsest.engine.sequence import Sequence
 from palimpsest.engine.shapes import Hidden
 from palimpsest.engine.threads import Threads
+from palimpsest.engine.vision.looking import Looker
 
 EXPERT_ROW_MULTIPLE = 4
 """So that a request's bits do not depend on how many rows of others go to its experts."""
@@ -54,6 +55,8 @@ class PlainRunner:
         self.model, self.noise, self.threads = model, noise, threads
         config, capacity = model.network.config, model.capacity
         self.cache = PagedCache(config, capacity.pages, dtype=model.dtype, device=model.device)
+        vision = model.network.vision
+        self.looker = None if vision is None else Looker(vision)
 
     def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
         hidden = self._hidden(turns, sequences)
@@ -70,11 +73,20 @@ class PlainRunner:
 
     def segments(self, turns: Ordered[Turn], sequences: Sequences) -> list[Segment]:
         """What the turns need in the pass, in order."""
+        embeddings = self._embeddings(turns, sequences)
         segments = []
         for turn in turns:
             sequence, cache = sequences[turn.job.request_id], self.cache.of(turn.job.table)
-            segments += sequence.segments(turn, cache, self.model.device)
+            segments += sequence.segments(turn, cache, self.model.device, embeddings)
         return segments
+
+    def _embeddings(self, turns: Ordered[Turn], sequences: Sequences) -> Mapping[bytes, Tensor]:
+        """Of the pictures that the turns encode, by their keys."""
+        pictures = [p for turn in turns for p in sequences[turn.job.request_id].pictures(turn)]
+        if not pictures:
+            return {}
+        assert self.looker is not None, "a network that sees nothing is sent no pictures"
+        return self.looker.embeddings(pictures)
 
     def denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
         """A step of each canvas, those of one length together."""

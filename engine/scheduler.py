@@ -5,8 +5,9 @@ keys and values yet, a step of its canvas if no more than that chunk is missing,
 commit and the first step of the next canvas share a pass. What a pass may hold is bounded: one
 canvas and one commit of each of `max_running` requests, and `prefill_tokens` tokens of prompts, so
 that no prompt slows the canvases down by more. Half of those go to the shortest prompts, which so
-are not held back by long ones, and the rest to the oldest. Nobody keeps a place while others wait
-for longer than a turn.
+are not held back by long ones, and the rest to the oldest. A picture is read in one pass: one that
+is too long for what is left waits, until its request is the oldest and exceeds the bound by it.
+Nobody keeps a place while others wait for longer than a turn.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palimpsest.engine.lines import FairLines, LineKey
+from palimpsest.engine.messages import Picture
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, Window, chain_keys
+from palimpsest.engine.vision.blocks import end_of_next, longest, page_extras, uncut
 
 CANVASES_OF_A_TURN = 8
 """After so many canvases, and as many tokens as it had before them, a request makes room for one
@@ -36,6 +39,8 @@ class Job:
     table: PageTable
     keys: list[bytes]
     """Of the complete pages of `tokens`."""
+    pictures: Sequence[Picture] = ()
+    """Ranges of `tokens` that are encoded in one pass."""
     committing: bool = False
     """Whether the tokens without keys and values are a canvas just denoised."""
     canvases: int = 0
@@ -55,10 +60,15 @@ class Job:
         enough = self.canvases >= CANVASES_OF_A_TURN and written >= self.admitted_tokens
         return self.committing and enough
 
+    def chunk(self, tokens: int) -> int:
+        """The most of its next `tokens` that cut no picture."""
+        stored = self.table.stored
+        return uncut(self.pictures, stored + tokens) - stored
+
     def append(self, canvas: Sequence[int]) -> None:
         """A canvas is final and another one follows: it has to be committed."""
         self.tokens += canvas
-        self.keys = chain_keys(self.tokens, self.keys)
+        self.keys = chain_keys(self.tokens, self.keys, page_extras(self.pictures))
         self.committing = True
         self.canvases += 1
 
@@ -97,13 +107,22 @@ class Scheduler:
         """Whether there is anything to run."""
         return bool(self._jobs)
 
-    def add(self, request_id: int, tokens: Sequence[int], *, share: str, priority: int) -> Job:
+    def add(
+        self,
+        request_id: int,
+        tokens: Sequence[int],
+        *,
+        share: str,
+        priority: int,
+        pictures: Sequence[Picture] = (),
+    ) -> Job:
         """A new request waits for its turn."""
         job = Job(
             request_id=request_id,
             line=(share, priority),
             tokens=list(tokens),
-            keys=chain_keys(tokens),
+            keys=chain_keys(tokens, extra=page_extras(pictures)),
+            pictures=pictures,
             table=PageTable(self.pages),
         )
         self._jobs[request_id] = job
@@ -153,7 +172,7 @@ class Scheduler:
     def _admit(self) -> None:
         while len(self.running) < self._max_running and (entry := self.lines.next()):
             line, job = entry
-            job.table.adopt(job.keys)
+            job.table.adopt(job.keys, job.pictures)
             if self.running and not self._fits(job):
                 # whoever comes next has to wait: smaller ones must not starve it
                 job.table.release()
@@ -173,7 +192,8 @@ class Scheduler:
         needed = job.table.needed(job.pending)
         for window in needed:
             if window is not None:
-                at_once = window - 1 + max(self._prefill_tokens, self._canvas_tokens)
+                chunk = max(self._prefill_tokens, self._canvas_tokens, longest(job.pictures))
+                at_once = window - 1 + chunk
                 needed[window] = min(needed[window], -(-at_once // PAGE_TOKENS) + 1)
         return needed
 
@@ -185,10 +205,13 @@ class Scheduler:
         shortest = sorted(reading, key=lambda job: job.pending)
         for order, kept_back in ((shortest, left - left // 2), (reading, 0)):
             for job in order:
-                missing = job.pending - chunks[job.request_id]
-                share = max(0, min(missing, left - kept_back))
-                chunks[job.request_id] += share
-                left -= share
+                has = chunks[job.request_id]
+                share = max(0, min(job.pending - has, left - kept_back))
+                chunks[job.request_id] = job.chunk(has + share)
+                left -= chunks[job.request_id] - has
+        if reading and not chunks[(oldest := reading[0]).request_id]:
+            start = oldest.table.stored
+            chunks[oldest.request_id] = end_of_next(oldest.pictures, start) - start
         return chunks
 
     def _make_room(self, job: Job, tokens: int) -> bool:

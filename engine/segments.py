@@ -14,10 +14,20 @@ from torch import Tensor
 
 from palimpsest.engine.cache import KeyValues
 from palimpsest.engine.config import LayerConfig
-from palimpsest.engine.model import DiffusionGemma, Rows
+from palimpsest.engine.model import DiffusionGemma, PictureRows, Rows
 from palimpsest.engine.pages import first_seen
 from palimpsest.engine.shapes import Hidden, Keys, Queries, SoftEmbedding, TokenIds
 from palimpsest.kernels.attention import attention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSegment:
+    """Positions of a segment that show a picture, all of it: they see each other."""
+
+    start: int
+    end: int
+    embeddings: SoftEmbedding
+    """What they enter as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +38,8 @@ class Segment:
     token_ids: TokenIds
     start: int
     causal: bool
+    pictures: tuple[PictureSegment, ...] = ()
+    """Of a causal segment, in order."""
     soft_embedding: SoftEmbedding | None = None
     """Self-conditioning of a canvas; None at its first step and for causal segments."""
 
@@ -48,9 +60,25 @@ def run_segments(
         positions=torch.cat([torch.arange(s.start, s.end, device=device) for s in segments]),
         on_canvas=canvas.repeat_interleave(torch.tensor(lengths, device=device)),
         soft_embedding=_soft_embeddings(model, segments),
+        pictures=_picture_rows(segments),
         expert_row_multiple=expert_row_multiple,
     )
     return list(model(rows, SegmentAttention(segments)).split(lengths))
+
+
+def _picture_rows(segments: list[Segment]) -> PictureRows | None:
+    """The rows of the pass that show pictures."""
+    if not any(segment.pictures for segment in segments):
+        return None
+    masks = []
+    for segment in segments:
+        mask = torch.zeros(len(segment.token_ids), dtype=torch.bool)
+        for picture in segment.pictures:
+            mask[picture.start - segment.start : picture.end - segment.start] = True
+        masks.append(mask)
+    embeddings = [picture.embeddings for segment in segments for picture in segment.pictures]
+    rows = torch.cat(masks).to(segments[0].token_ids.device)
+    return PictureRows(rows=rows, embeddings=torch.cat(embeddings))
 
 
 def _soft_embeddings(model: DiffusionGemma, segments: list[Segment]) -> Tensor | None:
@@ -104,5 +132,10 @@ class SegmentAttention:
             queries = torch.arange(segment.start, segment.end, device=device)
             distance = queries[:, None] - torch.arange(first, segment.end, device=device)
             seen = distance >= 0
-            self.masks[name] = seen if layer.window is None else seen & (distance < layer.window)
+            if layer.window is not None:
+                seen &= distance < layer.window
+            for picture in segment.pictures:
+                rows = slice(picture.start - segment.start, picture.end - segment.start)
+                seen[rows, picture.start - first : picture.end - first] = True
+            self.masks[name] = seen
         return self.masks[name]

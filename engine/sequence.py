@@ -6,7 +6,7 @@ never runs the network itself, so a pass holds segments of any number of sequenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from palimpsest.engine.messages import (
     Event,
     Finished,
     FinishReason,
+    Picture,
     Scored,
     Stepped,
     Submit,
@@ -30,8 +31,9 @@ from palimpsest.engine.messages import (
 from palimpsest.engine.noise import NoiseKey
 from palimpsest.engine.reports import draft_of
 from palimpsest.engine.scheduler import Job, Turn
-from palimpsest.engine.segments import Segment
-from palimpsest.engine.shapes import Canvas
+from palimpsest.engine.segments import PictureSegment, Segment
+from palimpsest.engine.shapes import Canvas, SoftEmbedding
+from palimpsest.engine.vision.blocks import within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +103,31 @@ class Sequence:
                 tokens[position - first] = token
         self.canvas = CanvasState(token_ids=tokens)
 
-    def segments(self, turn: Turn, cache: KeyValues, device: torch.device) -> list[Segment]:
-        """What `turn` needs in the pass: tokens to encode, then the canvas."""
+    def pictures(self, turn: Turn) -> list[Picture]:
+        """Those that `turn` encodes."""
+        return within(self.request.pictures, turn.start, turn.start + turn.encode)
+
+    def segments(
+        self,
+        turn: Turn,
+        cache: KeyValues,
+        device: torch.device,
+        embeddings: Mapping[bytes, SoftEmbedding],
+    ) -> list[Segment]:
+        """What `turn` needs in the pass: tokens to encode, then the canvas.
+
+        `embeddings` are those of its pictures, by their keys.
+        """
         segments = []
         for start, end in self.pieces(turn):
             ids = torch.tensor(self.job.tokens[start:end], device=device)
-            segments.append(Segment(cache=cache, token_ids=ids, start=start, causal=True))
+            shown = tuple(
+                PictureSegment(start=p.start, end=p.end, embeddings=embeddings[p.key])
+                for p in within(self.request.pictures, start, end)
+            )
+            segments.append(
+                Segment(cache=cache, token_ids=ids, start=start, causal=True, pictures=shown)
+            )
         if turn.denoise:
             assert self.canvas is not None, "the engine begins canvases before the pass"
             segments.append(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from palimpsest.engine.config import read_json
+from palimpsest.engine.config import read_config, read_json
 from palimpsest.engine.errors import CheckpointError, InvalidRequest
 from palimpsest.engine.vision.config import BUDGETS
 
@@ -55,6 +55,8 @@ class Processing:
     """The same of a video's frame."""
     frame_count: int
     """Frames of a video at most."""
+    longest_side: int
+    """Patches along a side at most: the tower knows no place behind."""
 
 
 def read_processing(folder: Path) -> Processing:
@@ -62,6 +64,7 @@ def read_processing(folder: Path) -> Processing:
 
     What neither says is as transformers has it. Raises CheckpointError naming file and key.
     """
+    config = read_config(folder)
     path = folder / "processor_config.json"
     raw = read_json(path) if path.exists() else {}
     older = folder / "preprocessor_config.json"
@@ -74,6 +77,7 @@ def read_processing(folder: Path) -> Processing:
             image_budget=int(image.get("max_soft_tokens", 280)),
             frame_budget=int(video.get("max_soft_tokens", 70)),
             frame_count=int(video.get("num_frames", 32)),
+            longest_side=0 if config.vision is None else config.vision.position_count,
         )
     except (AttributeError, TypeError, ValueError) as wrong:
         raise CheckpointError(f"{path}: {wrong}") from None
@@ -100,21 +104,26 @@ class PictureCutter:
     def cut(self, picture: Image.Image, budget: int) -> CutPicture:
         """The picture in RGB, scaled to at most `budget` tokens.
 
-        Raises InvalidRequest for a budget that is none of BUDGETS, and for a picture so narrow that
-        nothing would be left of it.
+        Raises InvalidRequest for a budget that is none of BUDGETS, and for a picture that is too
+        narrow for it.
         """
         if budget not in BUDGETS:
             raise InvalidRequest(_FIELD, f"a budget of {budget} tokens is none of {BUDGETS}")
         try:
             cut = self._processor(picture.convert("RGB"), max_soft_tokens=budget)
         except ValueError:
-            width, height = picture.size
-            reason = f"{width} × {height} pixels cannot be brought to {budget} tokens"
-            raise InvalidRequest(_FIELD, reason) from None
+            raise InvalidRequest(_FIELD, _too_narrow(picture, budget)) from None
         count = cut["num_soft_tokens_per_image"][0] * self.processing.pooling**2
         columns, rows = cut["image_position_ids"][0][:count].max(0) + 1
+        if max(columns, rows) > self.processing.longest_side:
+            raise InvalidRequest(_FIELD, _too_narrow(picture, budget))
         return CutPicture(
             rows=int(rows) // self.processing.pooling,
             columns=int(columns) // self.processing.pooling,
             values=np.ascontiguousarray(cut["pixel_values"][0][:count], dtype=np.uint8).tobytes(),
         )
+
+
+def _too_narrow(picture: Image.Image, budget: int) -> str:
+    width, height = picture.size
+    return f"{width} × {height} pixels are too narrow to be brought to {budget} tokens"

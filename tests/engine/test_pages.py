@@ -174,13 +174,13 @@ def test_pages_with_the_same_tokens_at_different_places_have_different_keys() ->
 
 def test_a_key_depends_on_what_else_decides_the_content() -> None:
     tokens = [7] * PAGE_TOKENS
-    assert chain_keys(tokens, extra=b"picture") != chain_keys(tokens)
+    assert chain_keys(tokens, extra={0: b"picture"}) != chain_keys(tokens)
 
 
 def test_a_first_page_cannot_pass_for_a_later_one() -> None:
     first, second = chain_keys([7] * 2 * PAGE_TOKENS)
     imitation = [*struct.unpack("<4I", first), *[7] * (PAGE_TOKENS - 4)]
-    assert chain_keys(imitation, extra=struct.pack("<4I", 7, 7, 7, 7)) != [second]
+    assert chain_keys(imitation, extra={0: struct.pack("<4I", 7, 7, 7, 7)}) != [second]
 
 
 def test_keys_can_be_continued() -> None:
