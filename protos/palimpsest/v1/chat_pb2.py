@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18palimpsest/v1/chat.proto\x12\rpalimpsest.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xf2\x01\n\nChatPrompt\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.palimpsest.v1.ChatMessage\x12\"\n\x05tools\x18\x02 \x03(\x0b\x32\x13.palimpsest.v1.Tool\x12.\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x19.palimpsest.v1.ToolChoice\x12\x1c\n\x0f\x65nable_thinking\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x30\n\x0ftemplate_kwargs\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x12\n\x10_enable_thinking\"\xcd\x01\n\x0b\x43hatMessage\x12%\n\x04role\x18\x01 \x01(\x0e\x32\x17.palimpsest.v1.ChatRole\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.palimpsest.v1.ContentPart\x12\x0f\n\x07thought\x18\x03 \x01(\t\x12+\n\ntool_calls\x18\x04 \x03(\x0b\x32\x17.palimpsest.v1.ToolCall\x12.\n\x0btool_result\x18\x05 \x01(\x0b\x32\x19.palimpsest.v1.ToolResult\"s\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12%\n\x05image\x18\x02 \x01(\x0b\x32\x14.palimpsest.v1.ImageH\x00\x12%\n\x05video\x18\x03 \x01(\x0b\x32\x14.palimpsest.v1.VideoH\x00\x42\x06\n\x04kind\"Z\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12\x1c\n\x0fmax_soft_tokens\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x12\n\x10_max_soft_tokens\"\xae\x01\n\x05Video\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12,\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x1a.palimpsest.v1.VideoFramesH\x00\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x10\n\x03\x66ps\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0fmax_soft_tokens\x18\x05 \x01(\rH\x02\x88\x01\x01\x42\x08\n\x06sourceB\x06\n\x04_fpsB\x12\n\x10_max_soft_tokens\"3\n\x0bVideoFrames\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.palimpsest.v1.Image\"\x81\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12+\n\nparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08response\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"L\n\nToolChoice\x12+\n\x04mode\x18\x01 \x01(\x0e\x32\x1d.palimpsest.v1.ToolChoiceMode\x12\x11\n\ttool_name\x18\x02 \x01(\t\"P\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"[\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x08response\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct*\x95\x01\n\x08\x43hatRole\x12\x19\n\x15\x43HAT_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HAT_ROLE_SYSTEM\x10\x01\x12\x17\n\x13\x43HAT_ROLE_DEVELOPER\x10\x02\x12\x12\n\x0e\x43HAT_ROLE_USER\x10\x03\x12\x17\n\x13\x43HAT_ROLE_ASSISTANT\x10\x04\x12\x12\n\x0e\x43HAT_ROLE_TOOL\x10\x05*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18palimpsest/v1/chat.proto\x12\rpalimpsest.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xf2\x01\n\nChatPrompt\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.palimpsest.v1.ChatMessage\x12\"\n\x05tools\x18\x02 \x03(\x0b\x32\x13.palimpsest.v1.Tool\x12.\n\x0btool_choice\x18\x03 \x01(\x0b\x32\x19.palimpsest.v1.ToolChoice\x12\x1c\n\x0f\x65nable_thinking\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x30\n\x0ftemplate_kwargs\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x12\n\x10_enable_thinking\"\xcd\x01\n\x0b\x43hatMessage\x12%\n\x04role\x18\x01 \x01(\x0e\x32\x17.palimpsest.v1.ChatRole\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.palimpsest.v1.ContentPart\x12\x0f\n\x07thought\x18\x03 \x01(\t\x12+\n\ntool_calls\x18\x04 \x03(\x0b\x32\x17.palimpsest.v1.ToolCall\x12.\n\x0btool_result\x18\x05 \x01(\x0b\x32\x19.palimpsest.v1.ToolResult\"s\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12%\n\x05image\x18\x02 \x01(\x0b\x32\x14.palimpsest.v1.ImageH\x00\x12%\n\x05video\x18\x03 \x01(\x0b\x32\x14.palimpsest.v1.VideoH\x00\x42\x06\n\x04kind\"g\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12\x1c\n\x0fmax_soft_tokens\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0b\n\x03url\x18\x04 \x01(\tB\x12\n\x10_max_soft_tokens\"\xbd\x01\n\x05Video\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12,\n\x06\x66rames\x18\x02 \x01(\x0b\x32\x1a.palimpsest.v1.VideoFramesH\x00\x12\r\n\x03url\x18\x06 \x01(\tH\x00\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x10\n\x03\x66ps\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0fmax_soft_tokens\x18\x05 \x01(\rH\x02\x88\x01\x01\x42\x08\n\x06sourceB\x06\n\x04_fpsB\x12\n\x10_max_soft_tokens\"3\n\x0bVideoFrames\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.palimpsest.v1.Image\"\x81\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12+\n\nparameters\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x08response\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"L\n\nToolChoice\x12+\n\x04mode\x18\x01 \x01(\x0e\x32\x1d.palimpsest.v1.ToolChoiceMode\x12\x11\n\ttool_name\x18\x02 \x01(\t\"P\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"[\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x08response\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct*\x95\x01\n\x08\x43hatRole\x12\x19\n\x15\x43HAT_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HAT_ROLE_SYSTEM\x10\x01\x12\x17\n\x13\x43HAT_ROLE_DEVELOPER\x10\x02\x12\x12\n\x0e\x43HAT_ROLE_USER\x10\x03\x12\x17\n\x13\x43HAT_ROLE_ASSISTANT\x10\x04\x12\x12\n\x0e\x43HAT_ROLE_TOOL\x10\x05*\x87\x01\n\x0eToolChoiceMode\x12 \n\x1cTOOL_CHOICE_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_CHOICE_MODE_AUTO\x10\x01\x12\x19\n\x15TOOL_CHOICE_MODE_NONE\x10\x02\x12\x1d\n\x19TOOL_CHOICE_MODE_REQUIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'palimpsest.v1.chat_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHATROLE']._serialized_start=1351
-  _globals['_CHATROLE']._serialized_end=1500
-  _globals['_TOOLCHOICEMODE']._serialized_start=1503
-  _globals['_TOOLCHOICEMODE']._serialized_end=1638
+  _globals['_CHATROLE']._serialized_start=1379
+  _globals['_CHATROLE']._serialized_end=1528
+  _globals['_TOOLCHOICEMODE']._serialized_start=1531
+  _globals['_TOOLCHOICEMODE']._serialized_end=1666
   _globals['_CHATPROMPT']._serialized_start=74
   _globals['_CHATPROMPT']._serialized_end=316
   _globals['_CHATMESSAGE']._serialized_start=319
@@ -43,17 +43,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTENTPART']._serialized_start=526
   _globals['_CONTENTPART']._serialized_end=641
   _globals['_IMAGE']._serialized_start=643
-  _globals['_IMAGE']._serialized_end=733
-  _globals['_VIDEO']._serialized_start=736
-  _globals['_VIDEO']._serialized_end=910
-  _globals['_VIDEOFRAMES']._serialized_start=912
-  _globals['_VIDEOFRAMES']._serialized_end=963
-  _globals['_TOOL']._serialized_start=966
-  _globals['_TOOL']._serialized_end=1095
-  _globals['_TOOLCHOICE']._serialized_start=1097
-  _globals['_TOOLCHOICE']._serialized_end=1173
-  _globals['_TOOLCALL']._serialized_start=1175
-  _globals['_TOOLCALL']._serialized_end=1255
-  _globals['_TOOLRESULT']._serialized_start=1257
-  _globals['_TOOLRESULT']._serialized_end=1348
+  _globals['_IMAGE']._serialized_end=746
+  _globals['_VIDEO']._serialized_start=749
+  _globals['_VIDEO']._serialized_end=938
+  _globals['_VIDEOFRAMES']._serialized_start=940
+  _globals['_VIDEOFRAMES']._serialized_end=991
+  _globals['_TOOL']._serialized_start=994
+  _globals['_TOOL']._serialized_end=1123
+  _globals['_TOOLCHOICE']._serialized_start=1125
+  _globals['_TOOLCHOICE']._serialized_end=1201
+  _globals['_TOOLCALL']._serialized_start=1203
+  _globals['_TOOLCALL']._serialized_end=1283
+  _globals['_TOOLRESULT']._serialized_start=1285
+  _globals['_TOOLRESULT']._serialized_end=1376
 # @@protoc_insertion_point(module_scope)

@@ -158,7 +158,9 @@ class ChatMessage(_message.Message):
     """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContentPart]:
-        """The content, in order. May be empty only where `tool_calls` or `tool_result` says something."""
+        """The content, in order. May be empty only where `tool_calls` or `tool_result` says something.
+        Images and videos are for USER messages alone, 64 images and 4 videos in a prompt at most.
+        """
 
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolCall]:
@@ -227,20 +229,27 @@ Global___ContentPart: _TypeAlias = ContentPart  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """A still image."""
+    """A still image: PNG, JPEG, WebP, GIF or BMP, of one frame. It is turned as its EXIF orientation
+    says, and laid on white where it is transparent.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     MIME_TYPE_FIELD_NUMBER: _builtins.int
     MAX_SOFT_TOKENS_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The encoded file. Required."""
+    """The encoded file. Exactly one of `data` and `url` must be set."""
     mime_type: _builtins.str
     """Its type, such as "image/png". Empty means: recognised from the data."""
     max_soft_tokens: _builtins.int
     """Tokens the image may take at most: 70, 140, 280, 560 or 1120. Unset means the checkpoint's
-    default.
+    default. Not in `VideoFrames`.
+    """
+    url: _builtins.str
+    """Where the server fetches the file, by https or http; refused unless its operator has allowed
+    the host.
     """
     def __init__(
         self,
@@ -248,10 +257,11 @@ class Image(_message.Message):
         data: _builtins.bytes = ...,
         mime_type: _builtins.str = ...,
         max_soft_tokens: _builtins.int | None = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_soft_tokens", b"_max_soft_tokens", "max_soft_tokens", b"max_soft_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_soft_tokens", b"_max_soft_tokens", "data", b"data", "max_soft_tokens", b"max_soft_tokens", "mime_type", b"mime_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_soft_tokens", b"_max_soft_tokens", "data", b"data", "max_soft_tokens", b"max_soft_tokens", "mime_type", b"mime_type", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_soft_tokens: _TypeAlias = _typing.Literal["max_soft_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_soft_tokens: _TypeAlias = _typing.Literal["_max_soft_tokens", b"_max_soft_tokens"]  # noqa: Y015
@@ -261,22 +271,28 @@ Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class Video(_message.Message):
-    """A moving image without sound."""
+    """A moving image without sound, of at most 60 seconds. The model sees so many of its frames as its
+    checkpoint says at most, commonly 32: those at the rate of `fps`, or, where these are too many,
+    as many as possible evenly from all. Before each stands its time, as mm:ss.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     MIME_TYPE_FIELD_NUMBER: _builtins.int
     FPS_FIELD_NUMBER: _builtins.int
     MAX_SOFT_TOKENS_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The encoded file."""
+    """The encoded file, MP4 or WebM."""
+    url: _builtins.str
+    """Where the server fetches the file; as in `Image`."""
     mime_type: _builtins.str
-    """The file's type, such as "video/mp4". Empty means: recognised from the data."""
+    """The file's type, such as "video/mp4". Empty means: recognised from the data. Not with `frames`."""
     fps: _builtins.float
     """Frames per second, above 0 and at most 240: of `frames`, the rate at which they were taken; of
-    `data`, the rate at which to sample. Unset means the checkpoint's default.
+    a file, the rate at which to sample. Unset means 1.
     """
     max_soft_tokens: _builtins.int
     """Tokens each frame may take at most; as in `Image`. Unset means the checkpoint's default."""
@@ -289,19 +305,20 @@ class Video(_message.Message):
         *,
         data: _builtins.bytes = ...,
         frames: Global___VideoFrames | None = ...,
+        url: _builtins.str = ...,
         mime_type: _builtins.str = ...,
         fps: _builtins.float | None = ...,
         max_soft_tokens: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_max_soft_tokens", b"_max_soft_tokens", "data", b"data", "fps", b"fps", "frames", b"frames", "max_soft_tokens", b"max_soft_tokens", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_max_soft_tokens", b"_max_soft_tokens", "data", b"data", "fps", b"fps", "frames", b"frames", "max_soft_tokens", b"max_soft_tokens", "source", b"source", "url", b"url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_max_soft_tokens", b"_max_soft_tokens", "data", b"data", "fps", b"fps", "frames", b"frames", "max_soft_tokens", b"max_soft_tokens", "mime_type", b"mime_type", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_max_soft_tokens", b"_max_soft_tokens", "data", b"data", "fps", b"fps", "frames", b"frames", "max_soft_tokens", b"max_soft_tokens", "mime_type", b"mime_type", "source", b"source", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
     _WhichOneofReturnType__max_soft_tokens: _TypeAlias = _typing.Literal["max_soft_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_soft_tokens: _TypeAlias = _typing.Literal["_max_soft_tokens", b"_max_soft_tokens"]  # noqa: Y015
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["data", "frames"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["data", "frames", "url"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fps) -> _WhichOneofReturnType__fps | None: ...

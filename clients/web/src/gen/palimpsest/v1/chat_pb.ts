@@ -11,7 +11,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file palimpsest/v1/chat.proto.
  */
 export const file_palimpsest_v1_chat: GenFile = /*@__PURE__*/
-  fileDesc("ChhwYWxpbXBzZXN0L3YxL2NoYXQucHJvdG8SDXBhbGltcHNlc3QudjEi8gEKCkNoYXRQcm9tcHQSLAoIbWVzc2FnZXMYASADKAsyGi5wYWxpbXBzZXN0LnYxLkNoYXRNZXNzYWdlEiIKBXRvb2xzGAIgAygLMhMucGFsaW1wc2VzdC52MS5Ub29sEi4KC3Rvb2xfY2hvaWNlGAMgASgLMhkucGFsaW1wc2VzdC52MS5Ub29sQ2hvaWNlEhwKD2VuYWJsZV90aGlua2luZxgEIAEoCEgAiAEBEjAKD3RlbXBsYXRlX2t3YXJncxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCEgoQX2VuYWJsZV90aGlua2luZyLNAQoLQ2hhdE1lc3NhZ2USJQoEcm9sZRgBIAEoDjIXLnBhbGltcHNlc3QudjEuQ2hhdFJvbGUSKQoFcGFydHMYAiADKAsyGi5wYWxpbXBzZXN0LnYxLkNvbnRlbnRQYXJ0Eg8KB3Rob3VnaHQYAyABKAkSKwoKdG9vbF9jYWxscxgEIAMoCzIXLnBhbGltcHNlc3QudjEuVG9vbENhbGwSLgoLdG9vbF9yZXN1bHQYBSABKAsyGS5wYWxpbXBzZXN0LnYxLlRvb2xSZXN1bHQicwoLQ29udGVudFBhcnQSDgoEdGV4dBgBIAEoCUgAEiUKBWltYWdlGAIgASgLMhQucGFsaW1wc2VzdC52MS5JbWFnZUgAEiUKBXZpZGVvGAMgASgLMhQucGFsaW1wc2VzdC52MS5WaWRlb0gAQgYKBGtpbmQiWgoFSW1hZ2USDAoEZGF0YRgBIAEoDBIRCgltaW1lX3R5cGUYAiABKAkSHAoPbWF4X3NvZnRfdG9rZW5zGAMgASgNSACIAQFCEgoQX21heF9zb2Z0X3Rva2VucyKuAQoFVmlkZW8SDgoEZGF0YRgBIAEoDEgAEiwKBmZyYW1lcxgCIAEoCzIaLnBhbGltcHNlc3QudjEuVmlkZW9GcmFtZXNIABIRCgltaW1lX3R5cGUYAyABKAkSEAoDZnBzGAQgASgBSAGIAQESHAoPbWF4X3NvZnRfdG9rZW5zGAUgASgNSAKIAQFCCAoGc291cmNlQgYKBF9mcHNCEgoQX21heF9zb2Z0X3Rva2VucyIzCgtWaWRlb0ZyYW1lcxIkCgZpbWFnZXMYASADKAsyFC5wYWxpbXBzZXN0LnYxLkltYWdlIoEBCgRUb29sEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSKwoKcGFyYW1ldGVycxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKQoIcmVzcG9uc2UYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IkwKClRvb2xDaG9pY2USKwoEbW9kZRgBIAEoDjIdLnBhbGltcHNlc3QudjEuVG9vbENob2ljZU1vZGUSEQoJdG9vbF9uYW1lGAIgASgJIlAKCFRvb2xDYWxsEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSKgoJYXJndW1lbnRzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJbCgpUb29sUmVzdWx0EhQKDHRvb2xfY2FsbF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEikKCHJlc3BvbnNlGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCqVAQoIQ2hhdFJvbGUSGQoVQ0hBVF9ST0xFX1VOU1BFQ0lGSUVEEAASFAoQQ0hBVF9ST0xFX1NZU1RFTRABEhcKE0NIQVRfUk9MRV9ERVZFTE9QRVIQAhISCg5DSEFUX1JPTEVfVVNFUhADEhcKE0NIQVRfUk9MRV9BU1NJU1RBTlQQBBISCg5DSEFUX1JPTEVfVE9PTBAFKocBCg5Ub29sQ2hvaWNlTW9kZRIgChxUT09MX0NIT0lDRV9NT0RFX1VOU1BFQ0lGSUVEEAASGQoVVE9PTF9DSE9JQ0VfTU9ERV9BVVRPEAESGQoVVE9PTF9DSE9JQ0VfTU9ERV9OT05FEAISHQoZVE9PTF9DSE9JQ0VfTU9ERV9SRVFVSVJFRBADYgZwcm90bzM", [file_google_protobuf_struct]);
+  fileDesc("ChhwYWxpbXBzZXN0L3YxL2NoYXQucHJvdG8SDXBhbGltcHNlc3QudjEi8gEKCkNoYXRQcm9tcHQSLAoIbWVzc2FnZXMYASADKAsyGi5wYWxpbXBzZXN0LnYxLkNoYXRNZXNzYWdlEiIKBXRvb2xzGAIgAygLMhMucGFsaW1wc2VzdC52MS5Ub29sEi4KC3Rvb2xfY2hvaWNlGAMgASgLMhkucGFsaW1wc2VzdC52MS5Ub29sQ2hvaWNlEhwKD2VuYWJsZV90aGlua2luZxgEIAEoCEgAiAEBEjAKD3RlbXBsYXRlX2t3YXJncxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCEgoQX2VuYWJsZV90aGlua2luZyLNAQoLQ2hhdE1lc3NhZ2USJQoEcm9sZRgBIAEoDjIXLnBhbGltcHNlc3QudjEuQ2hhdFJvbGUSKQoFcGFydHMYAiADKAsyGi5wYWxpbXBzZXN0LnYxLkNvbnRlbnRQYXJ0Eg8KB3Rob3VnaHQYAyABKAkSKwoKdG9vbF9jYWxscxgEIAMoCzIXLnBhbGltcHNlc3QudjEuVG9vbENhbGwSLgoLdG9vbF9yZXN1bHQYBSABKAsyGS5wYWxpbXBzZXN0LnYxLlRvb2xSZXN1bHQicwoLQ29udGVudFBhcnQSDgoEdGV4dBgBIAEoCUgAEiUKBWltYWdlGAIgASgLMhQucGFsaW1wc2VzdC52MS5JbWFnZUgAEiUKBXZpZGVvGAMgASgLMhQucGFsaW1wc2VzdC52MS5WaWRlb0gAQgYKBGtpbmQiZwoFSW1hZ2USDAoEZGF0YRgBIAEoDBIRCgltaW1lX3R5cGUYAiABKAkSHAoPbWF4X3NvZnRfdG9rZW5zGAMgASgNSACIAQESCwoDdXJsGAQgASgJQhIKEF9tYXhfc29mdF90b2tlbnMivQEKBVZpZGVvEg4KBGRhdGEYASABKAxIABIsCgZmcmFtZXMYAiABKAsyGi5wYWxpbXBzZXN0LnYxLlZpZGVvRnJhbWVzSAASDQoDdXJsGAYgASgJSAASEQoJbWltZV90eXBlGAMgASgJEhAKA2ZwcxgEIAEoAUgBiAEBEhwKD21heF9zb2Z0X3Rva2VucxgFIAEoDUgCiAEBQggKBnNvdXJjZUIGCgRfZnBzQhIKEF9tYXhfc29mdF90b2tlbnMiMwoLVmlkZW9GcmFtZXMSJAoGaW1hZ2VzGAEgAygLMhQucGFsaW1wc2VzdC52MS5JbWFnZSKBAQoEVG9vbBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEisKCnBhcmFtZXRlcnMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EikKCHJlc3BvbnNlGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJMCgpUb29sQ2hvaWNlEisKBG1vZGUYASABKA4yHS5wYWxpbXBzZXN0LnYxLlRvb2xDaG9pY2VNb2RlEhEKCXRvb2xfbmFtZRgCIAEoCSJQCghUb29sQ2FsbBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEioKCWFyZ3VtZW50cxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiWwoKVG9vbFJlc3VsdBIUCgx0b29sX2NhbGxfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIpCghyZXNwb25zZRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QqlQEKCENoYXRSb2xlEhkKFUNIQVRfUk9MRV9VTlNQRUNJRklFRBAAEhQKEENIQVRfUk9MRV9TWVNURU0QARIXChNDSEFUX1JPTEVfREVWRUxPUEVSEAISEgoOQ0hBVF9ST0xFX1VTRVIQAxIXChNDSEFUX1JPTEVfQVNTSVNUQU5UEAQSEgoOQ0hBVF9ST0xFX1RPT0wQBSqHAQoOVG9vbENob2ljZU1vZGUSIAocVE9PTF9DSE9JQ0VfTU9ERV9VTlNQRUNJRklFRBAAEhkKFVRPT0xfQ0hPSUNFX01PREVfQVVUTxABEhkKFVRPT0xfQ0hPSUNFX01PREVfTk9ORRACEh0KGVRPT0xfQ0hPSUNFX01PREVfUkVRVUlSRUQQA2IGcHJvdG8z", [file_google_protobuf_struct]);
 
 /**
  * A conversation to continue: the model writes the next assistant message. Fields unknown to the
@@ -81,6 +81,7 @@ export type ChatMessage = Message<"palimpsest.v1.ChatMessage"> & {
 
   /**
    * The content, in order. May be empty only where `tool_calls` or `tool_result` says something.
+   * Images and videos are for USER messages alone, 64 images and 4 videos in a prompt at most.
    *
    * @generated from field: repeated palimpsest.v1.ContentPart parts = 2;
    */
@@ -165,13 +166,14 @@ export const ContentPartSchema: GenMessage<ContentPart> = /*@__PURE__*/
   messageDesc(file_palimpsest_v1_chat, 2);
 
 /**
- * A still image.
+ * A still image: PNG, JPEG, WebP, GIF or BMP, of one frame. It is turned as its EXIF orientation
+ * says, and laid on white where it is transparent.
  *
  * @generated from message palimpsest.v1.Image
  */
 export type Image = Message<"palimpsest.v1.Image"> & {
   /**
-   * The encoded file. Required.
+   * The encoded file. Exactly one of `data` and `url` must be set.
    *
    * @generated from field: bytes data = 1;
    */
@@ -186,11 +188,19 @@ export type Image = Message<"palimpsest.v1.Image"> & {
 
   /**
    * Tokens the image may take at most: 70, 140, 280, 560 or 1120. Unset means the checkpoint's
-   * default.
+   * default. Not in `VideoFrames`.
    *
    * @generated from field: optional uint32 max_soft_tokens = 3;
    */
   maxSoftTokens?: number | undefined;
+
+  /**
+   * Where the server fetches the file, by https or http; refused unless its operator has allowed
+   * the host.
+   *
+   * @generated from field: string url = 4;
+   */
+  url: string;
 };
 
 /**
@@ -201,7 +211,9 @@ export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
   messageDesc(file_palimpsest_v1_chat, 3);
 
 /**
- * A moving image without sound.
+ * A moving image without sound, of at most 60 seconds. The model sees so many of its frames as its
+ * checkpoint says at most, commonly 32: those at the rate of `fps`, or, where these are too many,
+ * as many as possible evenly from all. Before each stands its time, as mm:ss.
  *
  * @generated from message palimpsest.v1.Video
  */
@@ -213,7 +225,7 @@ export type Video = Message<"palimpsest.v1.Video"> & {
    */
   source: {
     /**
-     * The encoded file.
+     * The encoded file, MP4 or WebM.
      *
      * @generated from field: bytes data = 1;
      */
@@ -227,10 +239,18 @@ export type Video = Message<"palimpsest.v1.Video"> & {
      */
     value: VideoFrames;
     case: "frames";
+  } | {
+    /**
+     * Where the server fetches the file; as in `Image`.
+     *
+     * @generated from field: string url = 6;
+     */
+    value: string;
+    case: "url";
   } | { case: undefined; value?: undefined };
 
   /**
-   * The file's type, such as "video/mp4". Empty means: recognised from the data.
+   * The file's type, such as "video/mp4". Empty means: recognised from the data. Not with `frames`.
    *
    * @generated from field: string mime_type = 3;
    */
@@ -238,7 +258,7 @@ export type Video = Message<"palimpsest.v1.Video"> & {
 
   /**
    * Frames per second, above 0 and at most 240: of `frames`, the rate at which they were taken; of
-   * `data`, the rate at which to sample. Unset means the checkpoint's default.
+   * a file, the rate at which to sample. Unset means 1.
    *
    * @generated from field: optional double fps = 4;
    */
