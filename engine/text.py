@@ -103,6 +103,7 @@ class TextCodec:
         bytes_of_characters = {known.get(f"<0x{byte:02X}>") for byte in range(256)}
         added = self._tokenizer.added_tokens_decoder
         self._special = {i for i, token in added.items() if token.special}
+        self._added = {token.content: i for i, token in added.items()}
         self._partial = bytes_of_characters | self._special
         self._markers = {known[m.value]: m for m in Marker if m.value in known}
         self._folder = folder
@@ -127,6 +128,10 @@ class TextCodec:
         encode = self._tokenizer.encode
         with self._encoding:
             return encode(text, add_special_tokens=False, split_special_tokens=True)
+
+    def token_id(self, text: str) -> int | None:
+        """Of the added token that reads so; None where the tokenizer has none."""
+        return self._added.get(text)
 
     @property
     def markers(self) -> Mapping[int, Marker]:

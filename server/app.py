@@ -27,6 +27,9 @@ from palimpsest.server.engine_state import EngineWatch
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
+from palimpsest.server.media.decoder import Decoder
+from palimpsest.server.media.fetching import Fetcher
+from palimpsest.server.media.looking import Looker
 from palimpsest.server.methods import Methods
 from palimpsest.server.metrics import Metrics
 from palimpsest.server.process import WORKER
@@ -96,14 +99,17 @@ async def serve(
 
     Raises CheckpointError for the model, EngineStopped for the engine, OSError for an address.
     """
-    gate = Gate()
-    codec = asyncio.ensure_future(asyncio.to_thread(_load_codec, config.engine.model))
+    gate, folder = Gate(), checkpoint_folder(config.engine.model)
+    codec = asyncio.ensure_future(asyncio.to_thread(TextCodec, folder))
     health = Health((SERVICE,), progress, codec)
     engine = Supervisor(
         config.engine, max_queue=config.max_queue, watcher=health, command=engine_command
     )
     defaults = config.default_chat_template_kwargs
-    generator = Generator(engine, gate, codec, template_defaults=defaults)
+    decoder = Decoder(folder)
+    fetcher = Fetcher(domains=config.allowed_media_domains, max_bytes=config.max_media_bytes)
+    looker = Looker(folder, decoder, fetcher)
+    generator = Generator(engine, gate, codec, looker, template_defaults=defaults)
     watch = EngineWatch(engine, health)
     methods = Methods(generator, Decider(generator, engine, gate), watch)
     metrics = Metrics()
@@ -111,7 +117,7 @@ async def serve(
     reception = Reception(
         max_request_s=config.max_request_seconds, tracer=tracer, keys=config.keys, metrics=metrics
     )
-    server = _grpc_server(methods, reception, health)
+    server = _grpc_server(methods, reception, health, config)
     listener = _http_listener(config)
     at = Addresses(grpc=_bind(server, config), http=None if listener is None else listener.url)
     await health.start()
@@ -137,6 +143,7 @@ async def serve(
         for task in (announcing, *serving):
             task.cancel()
         outcomes = await asyncio.gather(codec, *serving, return_exceptions=True)
+        await decoder.close()
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
@@ -166,8 +173,11 @@ async def _announce(
     ready(at, await health.wait_served())
 
 
-def _grpc_server(methods: Methods, reception: Reception, health: Health) -> grpc.aio.Server:
-    server = grpc.aio.server(options=OPTIONS)
+def _grpc_server(
+    methods: Methods, reception: Reception, health: Health, config: ServerConfig
+) -> grpc.aio.Server:
+    longest = ("grpc.max_receive_message_length", config.max_message_bytes)
+    server = grpc.aio.server(options=[*OPTIONS, longest])
     add_DiffusionServiceServicer_to_server(DiffusionService(methods, reception), server)
     # the one service that needs no key
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
@@ -204,8 +214,10 @@ def _http_doors(
     from palimpsest.server.page.files import BUILT
     from palimpsest.server.page.routes import page_routes
 
-    connect = ConnectApp(methods, reception)
-    apis = [*openai_routes(generator, reception), Mount(connect.path, connect)]
+    longest = config.max_body_bytes
+    connect = ConnectApp(methods, reception, max_bytes=longest)
+    openai = openai_routes(generator, reception, max_body_bytes=longest)
+    apis = [*openai, Mount(connect.path, connect)]
     routes = [*apis, *page_routes(BUILT)]
     return with_cors(http_app(health, metrics, routes), config.cors_origin)
 
@@ -220,7 +232,3 @@ def _bind(server: grpc.aio.Server, config: ServerConfig) -> str:
             f"--host, --port: cannot listen on {host}:{config.port}; is the port taken?"
         ) from error
     return f"{host}:{port}"
-
-
-def _load_codec(model: str) -> TextCodec:
-    return TextCodec(checkpoint_folder(model))

@@ -20,6 +20,9 @@ USAGE_ERROR = 2
 """Exit code for flags and checkpoints that cannot be served."""
 
 _ORIGIN = re.compile(r"https?://[^/\s?#]+")
+_DOMAIN = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
+_TEXT_BYTES = 4 * 2**20
+"""Of a request, for all that is no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,10 @@ class ServerConfig:
     """What callers have to show; None: anyone may call."""
     no_auth: bool
     """Whether it is meant that anyone may."""
+    allowed_media_domains: Sequence[str]
+    """Hosts from which files are fetched; none: URLs are refused."""
+    max_media_mib: int
+    """Of the files of a request."""
     max_queue: int
     """Requests that may wait while others run."""
     max_request_seconds: float
@@ -68,9 +75,28 @@ class ServerConfig:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"--cors-origin: {origin!r} is not *, nor like https://a.example")
         self._check_access()
+        for domain in self.allowed_media_domains:
+            if not _DOMAIN.fullmatch(domain):
+                flag = "--allowed-media-domains"
+                raise ValueError(f"{flag}: {domain!r} is no host in small letters, nor host:port")
+        _within("--max-media-mib", self.max_media_mib, 1, 1_024)
         _within("--max-queue", self.max_queue, 0, 100_000)
         _within("--max-request-seconds", self.max_request_seconds, 0.001, 86_400)
         _within("--shutdown-timeout", self.shutdown_timeout, 0, 86_400)
+
+    @property
+    def max_media_bytes(self) -> int:
+        return self.max_media_mib << 20
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Of a request over gRPC."""
+        return self.max_media_bytes + _TEXT_BYTES
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Of a request over HTTP, in base64 if need be."""
+        return -(-self.max_media_bytes // 3) * 4 + _TEXT_BYTES
 
     def _check_access(self) -> None:
         if self.no_auth and self.keys is not None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from google.protobuf.struct_pb2 import Struct
 
 from palimpsest.engine.api import RESERVED_TEMPLATE_VARIABLES, InvalidRequest, Unsupported
+from palimpsest.server.content import check_counts, content, refuse_media
 from palimpsest.server.exchange import ChatMessage, ChatPrompt, Json, Tool, ToolCall
 from palimpsest.server.structs import plain
 from palimpsest.v1 import chat_pb2
@@ -35,6 +36,7 @@ def conversation(chat: chat_pb2.ChatPrompt, path: str) -> ChatPrompt:
     if not chat.messages:
         raise InvalidRequest(f"{path}.messages", "is empty")
     _check_choice(chat.tool_choice, f"{path}.tool_choice")
+    check_counts(chat, f"{path}.messages")
     return ChatPrompt(
         messages=tuple(_messages(chat, f"{path}.messages")),
         tools=_tools(chat, f"{path}.tools"),
@@ -68,7 +70,7 @@ def _messages(chat: chat_pb2.ChatPrompt, path: str) -> Iterator[ChatMessage]:
         waiting = {c.id: (c, f"{here}.tool_calls[{i}]") for i, c in enumerate(calls)}
         yield ChatMessage(
             role=_ROLES[message.role],
-            content=_text(message, here, required=not calls),
+            content=content(message, here, required=not calls),
             thought=message.thought,
             tool_calls=calls,
         )
@@ -81,6 +83,8 @@ def _check_role(message: chat_pb2.ChatMessage, path: str, index: int) -> None:
         raise InvalidRequest(f"{path}.role", f"{role} is not a role that a message may have")
     if role == chat_pb2.CHAT_ROLE_SYSTEM and index > 0:
         raise InvalidRequest(f"{path}.role", "SYSTEM only comes first")
+    if role != chat_pb2.CHAT_ROLE_USER:
+        refuse_media(message, path)
     if role != chat_pb2.CHAT_ROLE_ASSISTANT:
         for field in ("thought", "tool_calls"):
             if getattr(message, field):
@@ -88,16 +92,6 @@ def _check_role(message: chat_pb2.ChatMessage, path: str, index: int) -> None:
     if message.HasField("tool_result") != (role == chat_pb2.CHAT_ROLE_TOOL):
         reason = "a TOOL message has this, and no other"
         raise InvalidRequest(f"{path}.tool_result", reason)
-
-
-def _text(message: chat_pb2.ChatMessage, path: str, *, required: bool) -> str:
-    for index, part in enumerate(message.parts):
-        if part.WhichOneof("kind") is None:
-            raise InvalidRequest(f"{path}.parts[{index}]", "is empty: set text")
-    content = "".join(part.text for part in message.parts)
-    if required and not content:
-        raise InvalidRequest(f"{path}.parts", "is empty")
-    return content
 
 
 def _calls(message: chat_pb2.ChatMessage, path: str, unused: Iterator[str]) -> Iterator[ToolCall]:
@@ -136,7 +130,7 @@ def _result(message: chat_pb2.ChatMessage, path: str) -> str | Json:
         reason = "set this or tool_result.response" + (", not both" if message.parts else "")
         raise InvalidRequest(f"{path}.parts", reason)
     if message.parts:
-        return _text(message, path, required=False)
+        return "".join(part.text for part in message.parts)
     return plain(result.response, f"{path}.tool_result.response")
 
 

@@ -19,6 +19,7 @@ from palimpsest.engine.api import (
     Finished,
     InvalidRequest,
     ModelInfo,
+    Picture,
     Sampling,
     Scored,
     Submit,
@@ -64,6 +65,8 @@ class _Plan:
     sampling: Sampling
     labels: Sequence[LabelIds]
     prompts: SharedPrompts
+    pictures: tuple[Picture, ...]
+    """Of what all questions share, which stands first."""
 
     def submit(self, index: int, request_id: int) -> Submit:
         """The request for the question at `index`."""
@@ -74,6 +77,7 @@ class _Plan:
             name=self.call.request_id,
             candidate_index=index,
             prompt_ids=self.prompts[index],
+            pictures=self.pictures,
             sampling=self.sampling,
             drafts=False,
             canvas=CanvasPlan(read_only=True, canvas_length=length),
@@ -108,6 +112,8 @@ class Decider:
     async def _plan(self, inquiry: Inquiry, model: ModelInfo, call: Call) -> _Plan:
         """Reads everything, so that what cannot be answered is refused before anything runs."""
         codec, shared = await self._generator.loaded_codec(), without_thinking(inquiry.prompt)
+        shared = await self._generator.look(model, shared, call)
+        pictures: tuple[Picture, ...] = ()
         known: dict[tuple[str, ...], LabelIds] = {}
         prompts = SharedPrompts()
         for index, question in enumerate(inquiry.questions):
@@ -117,7 +123,8 @@ class Decider:
                     label_ids, question.labels, path, codec, model
                 )
             prompt = await asyncio.to_thread(ask, shared, question.text, codec)
-            prompt_ids = await self._generator.tokenise(model, prompt)
+            tokens = await self._generator.tokenise(model, prompt)
+            prompt_ids, pictures = tokens.ids, tokens.pictures
             if opened_thought(codec, prompt_ids) is not None:
                 reason = "ends within a thought, and labels are scored at the start of an answer"
                 raise InvalidRequest("prompt", reason)
@@ -130,6 +137,7 @@ class Decider:
             sampling=_sampling(inquiry, model),
             labels=[known[question.labels] for question in inquiry.questions],
             prompts=prompts,
+            pictures=pictures,
         )
 
     async def _scores(self, plan: _Plan, request_ids: Iterator[int], *, width: int) -> list[_Score]:

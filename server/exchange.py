@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from palimpsest.engine.api import Committed, FinishReason, ModelInfo, Stepped, Usage
+from palimpsest.engine.api import Committed, CutPicture, FinishReason, ModelInfo, Stepped, Usage
 from palimpsest.server.mailbox import Pace
 
 
@@ -43,13 +43,60 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePart:
+    """An image as it was sent: one of `data` and `url`."""
+
+    data: bytes = field(repr=False)
+    url: str
+    mime_type: str
+    """Empty: not said."""
+    max_soft_tokens: int | None
+    """None: the checkpoint's default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoPart:
+    """A video as it was sent: one of `data`, `url` and `frames`."""
+
+    data: bytes = field(repr=False)
+    url: str
+    frames: tuple[ImagePart, ...]
+    mime_type: str
+    fps: float
+    """Of the frames as they were taken, or of a file as they are sampled."""
+    max_soft_tokens: int | None
+    """Of each frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenImage:
+    """An image as the engine takes it."""
+
+    picture: CutPicture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenVideo:
+    """The frames of a video as the engine takes them."""
+
+    frames: tuple[CutPicture, ...]
+    stamps: tuple[str, ...]
+    """The time of each."""
+
+
+Content = tuple[str | ImagePart | VideoPart | SeenImage | SeenVideo, ...]
+"""Of a message that has more than text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatMessage:
     """One message of a conversation."""
 
     role: str
     """As chat templates call it: `system`, `developer`, `user`, `assistant` or `tool`."""
-    content: str | Json
-    """A tool's result may be an object, all others are text."""
+    content: str | Json | Content
+    """A tool's result may be an object, a user's message may hold images and videos; all others are
+    text."""
     thought: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     answers: ToolCall | None = None

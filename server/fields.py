@@ -9,7 +9,13 @@ def _below(prefix: str, names: Iterable[str]) -> frozenset[str]:
     return frozenset(f"{prefix}.{name}" for name in names)
 
 
-CHAT = frozenset(
+IMAGE = frozenset({"data", "mime_type", "url", "max_soft_tokens"})
+MEDIA = (
+    _below("image", IMAGE)
+    | _below("video", {"data", "url", "mime_type", "fps", "max_soft_tokens"})
+    | _below("video.frames.images", IMAGE)
+)
+CHAT = _below("messages.parts", MEDIA) | frozenset(
     {
         "messages.role",
         "messages.parts.text",

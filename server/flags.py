@@ -137,6 +137,20 @@ SERVER_FLAGS: Mapping[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "let anyone call; needed to listen on other than loopback addresses without keys",
     },
+    "--allowed-media-domains": {
+        "action": "append",
+        "default": [],
+        "metavar": "HOST",
+        "help": "fetch images and videos by URL from this host, or host:port, unless its address "
+        "is private; may be repeated (default: none, URLs are refused)",
+    },
+    "--max-media-mib": {
+        "type": int,
+        "default": 32,
+        "metavar": "MIB",
+        "help": "size of the images and videos of a request, and of one that is fetched (default: "
+        "%(default)s)",
+    },
     "--max-queue": {
         "type": int,
         "default": 256,

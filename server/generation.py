@@ -36,7 +36,9 @@ from palimpsest.server.exchange import (
     PreviewMode,
     Prompt,
 )
+from palimpsest.server.expansion import PromptTokens, expand
 from palimpsest.server.gate import Gate
+from palimpsest.server.media.looking import Looker
 from palimpsest.server.prompting import encode
 from palimpsest.server.response_format import ResponseFormats, refuse_endless
 from palimpsest.server.resuming import committed_tokens, refuse_ended, refuse_stopped
@@ -53,6 +55,7 @@ class Generator:
         engine: Supervisor,
         gate: Gate,
         codec: asyncio.Future[TextCodec],
+        looker: Looker,
         *,
         template_defaults: Json,
     ) -> None:
@@ -60,6 +63,7 @@ class Generator:
         self._engine = engine
         self._gate = gate
         self._codec = codec
+        self._looker = looker
         self._template_defaults = template_defaults
         self._formats: ResponseFormats | None = None
         """Made for the first request that asks for one."""
@@ -73,14 +77,31 @@ class Generator:
             )
         return model
 
-    async def count_tokens(self, model: str, prompt: Prompt) -> int:
+    async def count_tokens(self, name: str, prompt: Prompt, call: Call) -> int:
         """Tokens of `prompt` as `generate` would read it."""
-        return len(await self.tokenise(self.model(model), prompt))
+        model = self.model(name)
+        seen = await self.look(model, prompt, call)
+        return len((await self.tokenise(model, seen)).ids)
 
-    async def tokenise(self, model: ModelInfo, prompt: Prompt) -> tuple[int, ...]:
-        """Token ids of a prompt. Raises InvalidRequest, with field paths that start at `prompt`."""
+    async def look(self, model: ModelInfo, prompt: Prompt, call: Call) -> Prompt:
+        """The prompt with its images and videos seen, if it has any.
+
+        Raises InvalidRequest, with field paths that start at `prompt`, Overloaded, and TimeoutError
+        at the call's deadline.
+        """
+        async with asyncio.timeout_at(call.deadline_s):
+            return await self._looker.look(prompt, model)
+
+    async def tokenise(self, model: ModelInfo, prompt: Prompt) -> PromptTokens:
+        """Tokens of a prompt that was looked at. Raises InvalidRequest, with field paths that start
+        at `prompt`."""
         codec, defaults = await self.loaded_codec(), self._template_defaults
-        return await asyncio.to_thread(encode, prompt, codec, model, template_defaults=defaults)
+
+        def tokens() -> PromptTokens:
+            ids = encode(prompt, codec, model, template_defaults=defaults)
+            return expand(ids, prompt, codec)
+
+        return await asyncio.to_thread(tokens)
 
     async def loaded_codec(self) -> TextCodec:
         """The codec, once it is loaded."""
@@ -100,7 +121,7 @@ class Generator:
         check_count(wanted.candidate_count)
         committed = committed_tokens(wanted, model)
         with self._gate.enter(), self._places(wanted.candidate_count) as request_ids:
-            submit = await self._submit(wanted, model, sampling, committed, call.request_id)
+            submit = await self._submit(wanted, model, sampling, committed, call)
             operation = "chat" if isinstance(wanted.prompt, ChatPrompt) else "text_completion"
             prompt_tokens = len(submit.prompt_ids)
             call.describe(operation=operation, model=model, prompt_tokens=prompt_tokens)
@@ -118,13 +139,14 @@ class Generator:
         model: ModelInfo,
         sampling: Sampling,
         committed: tuple[int, ...],
-        name: str,
+        call: Call,
     ) -> Submit:
         """What the engine is asked for, under an id that each candidate replaces by its own."""
         codec, preview = await self.loaded_codec(), wanted.preview
-        prompt_ids = await self.tokenise(model, wanted.prompt)
+        prompt = await self.tokenise(model, await self.look(model, wanted.prompt, call))
+        prompt_ids = prompt.ids
         constraint = await self._constraint(wanted, codec)
-        sampling = _within_context(sampling, model, prompt_tokens=len(prompt_ids))
+        sampling = _within_context(sampling, model, prompt)
         canvas = await asyncio.to_thread(plan, wanted.canvas, codec, model, sampling)
         narrowed = replace(model, canvas_length=canvas.canvas_length or model.canvas_length)
         if constraint is not None:
@@ -132,8 +154,9 @@ class Generator:
         refuse_ended(committed, sampling, narrowed, prompt_tokens=len(prompt_ids))
         submit = Submit(
             request_id=0,
-            name=name,
+            name=call.request_id,
             prompt_ids=prompt_ids,
+            pictures=prompt.pictures,
             sampling=sampling,
             drafts=preview is not None and preview.mode is not PreviewMode.METADATA,
             committed_ids=committed,
@@ -204,14 +227,15 @@ def _candidates(submit: Submit, request_ids: Sequence[int]) -> Iterator[Submit]:
         yield replace(submit, request_id=request_id, sampling=sampling, candidate_index=index)
 
 
-def _within_context(sampling: Sampling, model: ModelInfo, *, prompt_tokens: int) -> Sampling:
+def _within_context(sampling: Sampling, model: ModelInfo, prompt: PromptTokens) -> Sampling:
     """An answer ends with the context at the latest. Raises InvalidRequest if no canvas fits."""
-    room = model.max_context_tokens - prompt_tokens
+    room = model.max_context_tokens - len(prompt.ids)
     if room < model.canvas_length:
+        pictures = f", {prompt.picture_count} of them of pictures," if prompt.pictures else ""
         raise PromptTooLong(
             "prompt",
-            f"{prompt_tokens} tokens and one canvas of {model.canvas_length} are more than the "
-            f"context of {model.max_context_tokens} tokens",
+            f"{len(prompt.ids)} tokens{pictures} and one canvas of {model.canvas_length} are more "
+            f"than the context of {model.max_context_tokens} tokens",
         )
     return replace(sampling, max_output_tokens=min(sampling.max_output_tokens, room))
 

@@ -51,7 +51,7 @@ class Methods:
         self, request: model_pb2.CountTokensRequest, call: Call
     ) -> model_pb2.CountTokensResponse:
         prompt = convert.count_prompt(request)
-        count = await self._generator.count_tokens(request.model, prompt)
+        count = await self._generator.count_tokens(request.model, prompt, call)
         return model_pb2.CountTokensResponse(token_count=count)
 
     async def get_model(

@@ -8,8 +8,11 @@ from palimpsest.engine.api import InvalidRequest, ModelInfo, TextCodec
 from palimpsest.server.exchange import (
     ChatMessage,
     ChatPrompt,
+    Content,
+    ImagePart,
     Json,
     Prompt,
+    SeenImage,
     TextPrompt,
     TokenPrompt,
     Tool,
@@ -20,8 +23,8 @@ from palimpsest.server.exchange import (
 def encode(
     prompt: Prompt, codec: TextCodec, model: ModelInfo, *, template_defaults: Json
 ) -> tuple[int, ...]:
-    """Token ids of `prompt`. `template_defaults` are variables of the chat template that the prompt
-    may override.
+    """Token ids of `prompt`, one for each image and video. `template_defaults` are variables of the
+    chat template that the prompt may override.
 
     Raises InvalidRequest, with field paths that start at `prompt`.
     """
@@ -75,7 +78,7 @@ def _check_template(prompt: ChatPrompt, codec: TextCodec) -> None:
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
-    content = {"role": message.role, "content": message.content}
+    content = {"role": message.role, "content": _content(message.content)}
     if message.thought:
         content["reasoning_content"] = message.thought
     if message.tool_calls:
@@ -83,6 +86,22 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     if message.answers is not None:
         content |= {"tool_call_id": message.answers.id, "name": message.answers.name}
     return content
+
+
+def _content(content: str | Json | Content) -> str | Json | list[dict[str, str]]:
+    if not isinstance(content, tuple):
+        return content
+    return [_part(part) for part in content]
+
+
+def _part(part: object) -> dict[str, str]:
+    match part:
+        case str():
+            return {"type": "text", "text": part}
+        case ImagePart() | SeenImage():
+            return {"type": "image"}
+        case _:
+            return {"type": "video"}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

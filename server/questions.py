@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from palimpsest.engine.api import InvalidRequest, ModelInfo, TextCodec, Usage
@@ -132,10 +132,11 @@ def ask(prompt: Prompt, text: str, codec: TextCodec) -> Prompt:
             return TokenPrompt(token_ids=(*prompt.token_ids, *codec.encode_plain(text)))
         case ChatPrompt():
             *before, last = prompt.messages
-            if last.role != "user" or not isinstance(last.content, str):
+            if last.role != "user" or isinstance(last.content, Mapping):
                 reason = f"is {last.role!r}: questions are appended to a message of the user"
                 raise InvalidRequest(f"prompt.chat.messages[{len(before)}].role", reason)
-            asked = replace(last, content=last.content + text)
+            more = text if isinstance(last.content, str) else (text,)
+            asked = replace(last, content=last.content + more)  # type: ignore[operator]
             return replace(prompt, messages=(*before, asked))
 
 

@@ -28,9 +28,6 @@ from palimpsest.server.methods import Methods
 from palimpsest.server.reception import SERVICE, Reception, method_name, request_id_of
 from palimpsest.v1 import service_pb2
 
-MAX_REQUEST_BYTES = 4 * 2**20
-"""As gRPC has it."""
-
 Unary = Callable[[Any, Call], Awaitable[Message]]
 Stream = Callable[[Any, Call], AsyncGenerator[Message, None]]
 Context = RequestContext[Any, Any]
@@ -39,12 +36,13 @@ Context = RequestContext[Any, Any]
 class ConnectApp(ConnectASGIApplication[Methods]):
     """An ASGI application of all methods; its paths are those of gRPC."""
 
-    def __init__(self, methods: Methods, reception: Reception) -> None:
+    def __init__(self, methods: Methods, reception: Reception, *, max_bytes: int) -> None:
+        """`max_bytes` is of a request."""
         super().__init__(
             service=methods,
             endpoints=lambda methods: _endpoints(methods, reception),
             codecs=(google_protobuf_binary_codec(), JsonCodec()),
-            read_max_bytes=MAX_REQUEST_BYTES,
+            read_max_bytes=max_bytes,
         )
 
     @property

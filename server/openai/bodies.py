@@ -10,14 +10,14 @@ from starlette.requests import Request
 from palimpsest.server.openai.errors import ApiError
 from palimpsest.server.openai.members import Members
 
-MAX_BODY_BYTES = 32 * 2**20
-_MAX_READ_BYTES = 8 * MAX_BODY_BYTES
-"""A client that sends too much sees why only when it has sent it all; this much is waited for."""
+_READ_ANYWAY = 8
+"""A client that sends too much sees why only when it has sent it all; so many times the limit are
+waited for."""
 
 
-async def json_body(request: Request) -> Members:
+async def json_body(request: Request, max_bytes: int) -> Members:
     """Raises ApiError."""
-    body = await _read(request)
+    body = await _read(request, max_bytes)
     try:
         # what UTF-8 cannot say is found here, and not in each field
         value = json.loads(body, parse_constant=_refuse_constant)
@@ -37,18 +37,18 @@ def too_deep() -> ApiError:
     return _bad_body("it is nested too deeply")
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, max_bytes: int) -> bytes:
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= MAX_BODY_BYTES:
+        if size <= max_bytes:
             chunks.append(chunk)
-        elif size > _MAX_READ_BYTES:
+        elif size > _READ_ANYWAY * max_bytes:
             break
         else:
             chunks.clear()
-    if size > MAX_BODY_BYTES:
-        message = f"the body is larger than {MAX_BODY_BYTES:,} bytes"
+    if size > max_bytes:
+        message = f"the body is larger than {max_bytes:,} bytes"
         raise ApiError(413, message, code="body_too_large")
     return b"".join(chunks)
 

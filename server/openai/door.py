@@ -38,7 +38,9 @@ from palimpsest.server.reception import Reception
 Answer = Callable[[AsyncIterator[AnswerEvent], Asked, TokenTexts | None, Reply], Awaitable[None]]
 
 
-def openai_routes(generator: Generator, reception: Reception) -> list[Route]:
+def openai_routes(
+    generator: Generator, reception: Reception, *, max_body_bytes: int
+) -> list[Route]:
     """For an ASGI app."""
     models = Models(generator, reception)
     answering = {
@@ -48,7 +50,9 @@ def openai_routes(generator: Generator, reception: Reception) -> list[Route]:
     }
     return [
         *(
-            Route(path, Answering(path, generator, reception, *how), methods=["POST"])
+            Route(
+                path, Answering(path, generator, reception, max_body_bytes, *how), methods=["POST"]
+            )
             for path, how in answering.items()
         ),
         Route("/v1/models", models, methods=["GET"]),
@@ -64,6 +68,7 @@ class Answering:
         path: str,
         generator: Generator,
         reception: Reception,
+        max_body_bytes: int,
         read: Callable[[Members, TextCodec], Asked],
         answer: Answer,
     ) -> None:
@@ -71,6 +76,7 @@ class Answering:
         self._path = path
         self._generator = generator
         self._reception = reception
+        self._max_body_bytes = max_body_bytes
         self._read = read
         self._answer = answer
 
@@ -80,7 +86,7 @@ class Answering:
         reply = Reply(send, call.request_id)
         async with reply_with_error(reply, call):
             call.let_in()
-            body = await json_body(request)
+            body = await json_body(request, self._max_body_bytes)
             await until_hangup(receive, self._generate(body, call, reply))
 
     async def _generate(self, body: Members, call: Call, reply: Reply) -> None:

@@ -12,6 +12,9 @@ import scripted_worker
 from palimpsest.engine.api import EngineOptions, Loading, ModelInfo, TextCodec, checkpoint_folder
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
+from palimpsest.server.media.decoder import Decoder
+from palimpsest.server.media.fetching import Fetcher
+from palimpsest.server.media.looking import Looker
 from palimpsest.server.supervisor import Supervisor
 
 
@@ -44,9 +47,11 @@ async def generating(
     )
     running = asyncio.ensure_future(engine.run())
     codec = asyncio.ensure_future(asyncio.to_thread(TextCodec, checkpoint_folder("bundled")))
+    folder = checkpoint_folder("bundled")
+    looker = Looker(folder, Decoder(folder), Fetcher(domains=(), max_bytes=1))
     try:
         await board.is_up.wait()
-        yield engine, Generator(engine, Gate(), codec, template_defaults={})
+        yield engine, Generator(engine, Gate(), codec, looker, template_defaults={})
     finally:
         running.cancel()
         await asyncio.gather(running, codec, return_exceptions=True)

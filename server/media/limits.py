@@ -1,0 +1,26 @@
+"""What a file may cost at most, whoever sent it. `decoding.py` has the system enforce time and
+memory, so that they hold inside of libraries too.
+"""
+
+from __future__ import annotations
+
+MAX_IMAGES = 64
+"""Of a prompt; what they take of its context is bounded besides."""
+MAX_VIDEOS = 4
+"""Of a prompt."""
+MAX_PIXELS = 50_000_000
+"""Of an image, read in its header."""
+MAX_FRAME_PIXELS = 3840 * 2160
+"""Of a video's frame."""
+MAX_SECONDS = 60.0
+"""Of a video."""
+MAX_PACKETS = 60 * 240
+"""Encoded frames of a video."""
+IMAGE_S = 10
+"""Seconds to decode an image, and to cut it."""
+VIDEO_S = 60
+"""The same for a video: 60 s of 1080p in H.264 take 8 s of one core."""
+MEMORY_BYTES = 2**30
+"""That decoding a file takes besides the libraries."""
+FILES_AT_ONCE = 2
+"""Decoded at the same time, so twice MEMORY_BYTES are taken at most."""
