@@ -23,6 +23,7 @@ from palimpsest.errors import (
     translated,
 )
 from palimpsest.events import Event, Generation, Model
+from palimpsest.media import Content
 from palimpsest.requests import (
     ALL_DRAFTS,
     Canvas,
@@ -162,7 +163,7 @@ class AsyncClient:
 
     def stream(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,
@@ -181,7 +182,7 @@ class AsyncClient:
 
     async def generate(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,
@@ -200,7 +201,7 @@ class AsyncClient:
 
     async def decide(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         questions: Sequence[Question | str] = ("",),
         *,
         labels: Sequence[str] = (),
@@ -231,7 +232,7 @@ class AsyncClient:
 
     async def count_tokens(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,

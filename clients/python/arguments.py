@@ -39,6 +39,7 @@ examples:
   palimpsest generate "count from 1 to 40" --stop " 21" --stop "?"
   palimpsest generate "add 27 and 48" --regex "[0-9]{2}"
   palimpsest generate "count the letter a in banana" --choice 1 --choice 2 --choice 3
+  palimpsest generate --image a.png --video b.mp4 "what is this?" --address localhost:50051
   palimpsest generate "who wrote Faust?" --json-schema book.json --address localhost:50051
   palimpsest generate "sort the letters: canvas" --seed 7 --json | jq .event
   palimpsest generate - < prompt.txt > answer.txt
@@ -122,6 +123,15 @@ def _add_generate(commands: Commands[Parser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     generate.add_argument("prompt", help="what to answer; - reads it from the standard input")
+    for kind in ("image", "video"):
+        generate.add_argument(
+            f"--{kind}",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help=f"{kind} that the prompt is about, a file or a URL that the server may fetch; may "
+            "be given several times",
+        )
     _add_output(generate)
 
 

@@ -31,9 +31,11 @@ from palimpsest.errors import (
     NotFound,
     PalimpsestError,
     Unimplemented,
+    invalid_field,
 )
 from palimpsest.evaluation.lines import BadInput
 from palimpsest.interrupts import interruptible
+from palimpsest.media import Image, Video
 from palimpsest.requests import ALL_DRAFTS, EVERY_STEP, NO_DRAFTS, Canvas, Preview
 from palimpsest.timeline import command as timeline
 
@@ -71,9 +73,10 @@ def _run(args: argparse.Namespace) -> int:
     with _client(args) as client:
         match args.command:
             case "generate":
-                _generate(client, args, None)
+                shown = [*map(Image, args.image), *map(Video, args.video)]
+                _generate(client, args, None, shown)
             case "fill":
-                _generate(client, args, Canvas(template=args.template))
+                _generate(client, args, Canvas(template=args.template), [])
             case "decide":
                 deciding.run(client, args)
             case "chat":
@@ -111,12 +114,19 @@ def _address(args: argparse.Namespace) -> Iterator[str]:
         yield server.address
 
 
-def _generate(client: Client, args: argparse.Namespace, canvas: Canvas | None) -> None:
+def _generate(
+    client: Client,
+    args: argparse.Namespace,
+    canvas: Canvas | None,
+    shown: Sequence[Image | Video],
+) -> None:
     prompt = sys.stdin.read().removesuffix("\n") if args.prompt == "-" else args.prompt
+    if shown and args.raw:
+        raise invalid_field("--raw", "raw text has no place for --image and --video")
     form = Form.JSON if args.json else answer.suitable_form(drafts=args.drafts)
     stream = partial(
         client.stream,
-        None if args.raw else prompt,
+        None if args.raw else [*shown, prompt] if shown else prompt,
         raw_text=prompt if args.raw else None,
         canvas=canvas,
         preview=_preview(form, args),

@@ -17,6 +17,7 @@ from palimpsest.connection import CHANNEL_OPTIONS, Connection, Priority
 from palimpsest.decisions import Decisions, Question, decide_request, decisions_of
 from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
 from palimpsest.events import Event, Generation, Model
+from palimpsest.media import Content
 from palimpsest.requests import (
     ALL_DRAFTS,
     Canvas,
@@ -147,7 +148,7 @@ class Client:
 
     def stream(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,
@@ -166,7 +167,7 @@ class Client:
 
     def generate(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,
@@ -184,7 +185,7 @@ class Client:
 
     def decide(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         questions: Sequence[Question | str] = ("",),
         *,
         labels: Sequence[str] = (),
@@ -215,7 +216,7 @@ class Client:
 
     def count_tokens(
         self,
-        prompt: str | None = None,
+        prompt: Content | None = None,
         *,
         messages: Sequence[ChatMessage] | None = None,
         raw_text: str | None = None,

@@ -12,11 +12,13 @@ from typing import Any, Literal, TypedDict
 
 from palimpsest.errors import invalid_field
 from palimpsest.events import ToolCall
+from palimpsest.media import Content, content_parts
 from palimpsest.structs import struct
 from palimpsest.v1 import chat_pb2, prompt_pb2
 
 ChatMessage = Mapping[str, Any]
-"""`{"role": "user", "content": "…"}`, with a role of `ROLES`.
+"""`{"role": "user", "content": "…"}`, with a role of `ROLES`. A user's content may also be a list
+of texts, `Image`s and `Video`s.
 
 An assistant's may also have a `thought` and `tool_calls`, each a `ToolCall` or the same as a
 mapping. A tool's answers one of them: it has `content` or, as an object, `response`, and may name
@@ -55,7 +57,7 @@ class ChatOptions(TypedDict, total=False):
 class PromptSource:
     """What a call was given to answer; exactly one of the first three."""
 
-    prompt: str | None = None
+    prompt: Content | None = None
     """One message of the user, put into the model's chat template."""
     messages: Sequence[ChatMessage] | None = None
     """A conversation."""
@@ -103,8 +105,10 @@ def _message(message: ChatMessage, index: int) -> chat_pb2.ChatMessage:
     calls = message.get("tool_calls") or ()
     written.tool_calls.extend(_tool_calls(calls, f"{path}.tool_calls"))
     if message.get("content") or not (calls or "response" in message):
-        content = _text(message, "content", path, required=True)
-        written.parts.append(chat_pb2.ContentPart(text=content))
+        content = message.get("content")
+        if role != "user":
+            content = _text(message, "content", path, required=True)
+        written.parts.extend(content_parts(content, f"{path}.content"))
     if role == "tool":
         written.tool_result.CopyFrom(_tool_result(message, path))
     return written

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from palimpsest.server.openai.errors import bad_member
+from palimpsest.server.openai.media import image_part
 from palimpsest.server.openai.members import Members
 from palimpsest.server.openai.messages import ROLES
 from palimpsest.server.openai.tools import call_of, write_result
@@ -16,6 +17,7 @@ from palimpsest.v1 import chat_pb2
 
 _KINDS = ("message", "function_call", "function_call_output", "reasoning")
 _TEXTS = ("input_text", "output_text")
+_EMPTY = chat_pb2.ContentPart(text="")
 _ECHOED = ("id", "status", "phase")
 """What clients send back with an item, and no model reads."""
 
@@ -94,13 +96,31 @@ def _turn(kind: str, item: Members, path: str) -> Turn:
             if role not in ROLES or role == "tool":
                 known = ", ".join(name for name in ROLES if name != "tool")
                 raise bad_member(item.path("role"), f"{role!r} is none of {known}")
-            turn = _said(role, _texts(item, "content", _TEXTS), path)
+            turn = _said(role, [], path)
+            # a user's keep their places, so that a complaint finds them
+            parts = [part for part in _parts(item) if role == "user" or part != _EMPTY]
+            turn.message.parts.extend(parts)
     return turn
 
 
 def _said(role: str, texts: list[str], path: str) -> Turn:
     parts = [chat_pb2.ContentPart(text=text) for text in texts if text]
     return Turn(chat_pb2.ChatMessage(role=ROLES[role], parts=parts), path)
+
+
+def _parts(item: Members) -> Iterator[chat_pb2.ContentPart]:
+    """Of a message's content."""
+    if not item.is_list("content"):
+        text = item.text("content")
+        if text:
+            yield chat_pb2.ContentPart(text=text)
+        return
+    for part in item.objects("content") or ():
+        if part.copy("type") == {"type": "input_image"}:
+            part.text("type")
+            yield image_part(part)
+        else:
+            yield chat_pb2.ContentPart(text=_text(part, _TEXTS, ("input_image",)))
 
 
 def _texts(item: Members, name: str, kinds: tuple[str, ...]) -> list[str]:
@@ -110,10 +130,12 @@ def _texts(item: Members, name: str, kinds: tuple[str, ...]) -> list[str]:
     return [_text(part, kinds) for part in item.objects(name) or ()]
 
 
-def _text(part: Members, kinds: tuple[str, ...]) -> str:
+def _text(part: Members, kinds: tuple[str, ...], more: tuple[str, ...] = ()) -> str:
+    """`more` are kinds that the caller reads."""
     kind = part.text("type")
     if kind not in kinds:
-        reason = f"{kind!r} is not supported by this version: {' and '.join(kinds)} are"
+        known = " and ".join((*kinds, *more))
+        reason = f"{kind!r} is not supported by this version: {known} are"
         raise bad_member(part.path("type"), reason, code="unsupported")
     text = part.text("text")
     if text is None:

@@ -36,6 +36,10 @@ class Members:
         """Of a member that may be of more than one type."""
         return isinstance(self._left.get(name), list)
 
+    def is_text(self, name: str) -> bool:
+        """As `is_list`."""
+        return isinstance(self._left.get(name), str)
+
     def names(self) -> tuple[str, ...]:
         """Of what is there and not taken yet."""
         return tuple(self._left)

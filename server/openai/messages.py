@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from google.protobuf.struct_pb2 import Struct
 
 from palimpsest.server.openai.errors import bad_member
+from palimpsest.server.openai.media import image_part, video_part
 from palimpsest.server.openai.members import Members
 from palimpsest.server.openai.tools import call_of, exact_struct, tool_of, write_result
 from palimpsest.v1 import chat_pb2
@@ -19,6 +20,8 @@ ROLES = {
     "assistant": chat_pb2.CHAT_ROLE_ASSISTANT,
     "tool": chat_pb2.CHAT_ROLE_TOOL,
 }
+_TEXT = ("text",)
+_ALL = ("text", "image_url", "video_url")
 _ECHOED = ("annotations",)
 """What clients send back with an assistant's message, and no model reads."""
 
@@ -75,7 +78,6 @@ def _message(message: Members) -> chat_pb2.ChatMessage:
     role = message.text("role")
     if role not in ROLES:
         raise bad_member(message.path("role"), f"{role!r} is none of {', '.join(ROLES)}")
-    texts = _texts(message)
     written = chat_pb2.ChatMessage(
         role=ROLES[role],
         thought=message.text("reasoning_content") or "",
@@ -84,31 +86,35 @@ def _message(message: Members) -> chat_pb2.ChatMessage:
     if role == "tool":
         written.tool_result.tool_call_id = message.text("tool_call_id") or ""
         written.tool_result.name = message.text("name") or ""
-        write_result(written, "".join(texts))
+        write_result(written, "".join(part.text for part in _parts(message, _TEXT)))
     else:
-        written.parts.extend(chat_pb2.ContentPart(text=text) for text in texts)
+        written.parts.extend(_parts(message, _ALL))
     message.finish(*_ECHOED)
     return written
 
 
-def _texts(message: Members) -> list[str]:
+def _parts(message: Members, kinds: tuple[str, ...]) -> list[chat_pb2.ContentPart]:
     """The pieces of a message's content."""
     if message.is_list("content"):
-        return [_text(part) for part in message.objects("content") or ()]
+        return [_part(part, kinds) for part in message.objects("content") or ()]
     text = message.text("content")
-    return [text] if text else []
+    return [chat_pb2.ContentPart(text=text)] if text else []
 
 
-def _text(part: Members) -> str:
+def _part(part: Members, kinds: tuple[str, ...]) -> chat_pb2.ContentPart:
     kind = part.text("type")
-    if kind != "text":
-        reason = f"{kind!r} is not supported by this version: only parts of type 'text' are"
+    if kind not in kinds:
+        reason = f"{kind!r} is not supported by this version: {', '.join(kinds)} is"
         raise bad_member(part.path("type"), reason, code="unsupported")
+    if kind == "image_url":
+        return image_part(part)
+    if kind == "video_url":
+        return video_part(part)
     text = part.text("text")
     if text is None:
         raise bad_member(part.path("text"), "is missing")
     part.finish()
-    return text
+    return chat_pb2.ContentPart(text=text)
 
 
 def _call(call: Members) -> chat_pb2.ToolCall:

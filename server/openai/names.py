@@ -22,6 +22,7 @@ _RULES = (
     (r"^prompt\.chat\.tools\[(\d+)\]\.", r"tools[\1].function."),
     (r"^prompt\.chat\.(messages|tools)", r"\1"),
     (r"^(messages\[\d+\])\.parts$", r"\1.content"),
+    (r"^(messages\[\d+\])\.parts\[(\d+)\]\.(image|video).*", r"\1.content[\2].\3_url"),
     (r"^(messages\[\d+\])\.thought$", r"\1.reasoning_content"),
     (r"^(messages\[\d+\])\.tool_result\.name$", r"\1.name"),
     (r"^(messages\[\d+\])\.tool_result.*", r"\1.tool_call_id"),
