@@ -45,6 +45,11 @@ class Decoder:
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None before the first file."""
+        return None if self._process is None else self._process.pid
+
     async def decode(self, job: Job, data: bytes) -> list[Frame]:
         """The pictures of a file. When it is cancelled, its place stays taken until the work ends.
 
@@ -91,6 +96,8 @@ class Decoder:
         async with self._starting:
             ended = self._process is None or self._process.returncode is not None
             if ended or self._control is None:
+                if self._control is not None:
+                    self._control.close()
                 self._process, self._control = await _start(self._command)
             return self._control
 

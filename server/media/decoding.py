@@ -68,7 +68,7 @@ def _work_and_exit(sock: socket.socket, cutter: PictureCutter) -> None:
         _silence()
         said, data = _received(sock)
         job = Job(**json.loads(said))
-        _limit(VIDEO_S if job.is_video else IMAGE_S)
+        limit(VIDEO_S if job.is_video else IMAGE_S)
         sock.sendall(STARTED)
         sock.sendall(_answer(job, data, cutter))
     finally:
@@ -108,7 +108,7 @@ def _silence() -> None:
     os.dup2(nowhere, 2)
 
 
-def _limit(seconds: int) -> None:
+def limit(seconds: int) -> None:
     """The system ends this process after so many seconds, and gives it MEMORY_BYTES at most."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -27,6 +27,9 @@ def rgb(data: bytes, format_name: str) -> Image.Image:
 
     Raises Unreadable, and whatever Pillow raises for damaged files.
     """
+    if format_name == "WEBP":
+        # its library makes room for all pixels before Pillow says how many there are
+        _check_size(*_webp_size(data))
     with Image.open(io.BytesIO(data), formats=[format_name]) as opened:
         _check(opened)
         # the orientation is told by a header, which conversion leaves behind
@@ -35,10 +38,27 @@ def rgb(data: bytes, format_name: str) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _check(opened: Image.Image) -> None:
-    width, height = opened.size
+def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise Unreadable(f"has {width} × {height} pixels, more than {MAX_PIXELS:,}")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height in the header of the first chunk (RFC 9649)."""
+    kind, head = data[12:16], data[20:30]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if kind == b"VP8L":
+        both = int.from_bytes(head[1:5], "little")
+        return 1 + (both & 0x3FFF), 1 + (both >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (6, 8))
+        return width, height
+    raise Unreadable(f"is damaged: it begins with a chunk {kind!r}")
+
+
+def _check(opened: Image.Image) -> None:
+    _check_size(*opened.size)
     if getattr(opened, "is_animated", False):
         raise Unreadable("is animated: send one frame, or a video")
     if opened.mode not in _MODES | _DEEP:

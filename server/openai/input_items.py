@@ -134,7 +134,7 @@ def _text(part: Members, kinds: tuple[str, ...], more: tuple[str, ...] = ()) -> 
     """`more` are kinds that the caller reads."""
     kind = part.text("type")
     if kind not in kinds:
-        known = " and ".join((*kinds, *more))
+        known = ", ".join((*kinds, *more))
         reason = f"{kind!r} is not supported by this version: {known} are"
         raise bad_member(part.path("type"), reason, code="unsupported")
     text = part.text("text")

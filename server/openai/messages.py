@@ -104,7 +104,7 @@ def _parts(message: Members, kinds: tuple[str, ...]) -> list[chat_pb2.ContentPar
 def _part(part: Members, kinds: tuple[str, ...]) -> chat_pb2.ContentPart:
     kind = part.text("type")
     if kind not in kinds:
-        reason = f"{kind!r} is not supported by this version: {', '.join(kinds)} is"
+        reason = f"{kind!r} is not supported by this version: {', '.join(kinds)} are"
         raise bad_member(part.path("type"), reason, code="unsupported")
     if kind == "image_url":
         return image_part(part)

@@ -161,7 +161,7 @@ def test_a_preview_rate_out_of_bounds_is_refused(rate_hz: float) -> None:
         (chat(message("")), "input.prompt.chat.messages[0].parts: is empty"),
         (
             chat(chat_pb2.ChatMessage(role=USER, parts=[chat_pb2.ContentPart()])),
-            "input.prompt.chat.messages[0].parts[0]: is empty: set text",
+            "input.prompt.chat.messages[0].parts[0]: is empty: set text, image or video",
         ),
         (
             chat(message("a"), message("b", chat_pb2.CHAT_ROLE_UNSPECIFIED)),
@@ -240,19 +240,11 @@ def test_an_unknown_field_at_the_root_is_refused_too() -> None:
 
 
 def test_a_message_of_a_part_that_is_not_built_is_named_down_to_its_field() -> None:
-    image = chat_pb2.ContentPart(image=chat_pb2.Image(data=b"png"))
-    request = streamed(prompt=chat(chat_pb2.ChatMessage(role=USER, parts=[image])))
+    request = streamed(prompt=chat(message("a")))
+    request.input.prompt.chat.tool_choice.tool_name = "f"
     with pytest.raises(Unsupported) as caught:
         convert.stream_generation(request)
-    assert caught.value.field == "input.prompt.chat.messages[0].parts[0].image.data"
-
-
-def test_an_empty_message_that_is_not_built_is_named_itself() -> None:
-    image = chat_pb2.ContentPart(image=chat_pb2.Image())
-    request = streamed(prompt=chat(chat_pb2.ChatMessage(role=USER, parts=[image])))
-    with pytest.raises(Unsupported) as caught:
-        convert.stream_generation(request)
-    assert caught.value.field == "input.prompt.chat.messages[0].parts[0].image"
+    assert caught.value.field == "input.prompt.chat.tool_choice.tool_name"
 
 
 def test_a_response_format_of_no_kind_is_refused() -> None:

@@ -15,7 +15,10 @@ from server_process import ServerProcess
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ASSISTANT = {"role": "assistant", "tool_calls": [CALL]}
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+IMAGE = {
+    "type": "image_url",
+    "image_url": {"url": "data:image/png;base64,AA==", "detail": "huge"},
+}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["a"]}}}
 
 FORM = (
@@ -112,8 +115,13 @@ def refused(
         (saying(user("a") | {"name": "b"}), "messages[0].name", "not supported"),
         (
             saying({"role": "user", "content": [IMAGE]}),
+            "messages[0].content[0].image_url.detail",
+            "'huge' is none of auto, low, high",
+        ),
+        (
+            saying({"role": "user", "content": [{"type": "input_audio"}]}),
             "messages[0].content[0].type",
-            "'image_url' is not supported by this version: only parts of type 'text' are",
+            "'input_audio' is not supported by this version: text, image_url, video_url are",
         ),
         (saying(user("a"), ASSISTANT), "messages[1].tool_calls[0]", "'c' of 'f' has no result"),
         (
@@ -185,9 +193,9 @@ def test_what_is_no_json_object_is_refused(
 
 
 def test_a_body_over_the_limit_is_refused_by_its_size(server: ServerProcess) -> None:
-    response = post(server, "/v1/chat/completions", b" " * (32 * 2**20 + 1))
+    response = post(server, "/v1/chat/completions", b" " * 48_933_549)
     assert response.status_code == 413
-    assert response.json()["error"]["message"] == "the body is larger than 33,554,432 bytes"
+    assert response.json()["error"]["message"] == "the body is larger than 48,933,548 bytes"
 
 
 def test_a_prompt_over_the_context_has_the_code_that_clients_know(client: OpenAI) -> None:

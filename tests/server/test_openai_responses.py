@@ -207,8 +207,13 @@ RESULT = {"type": "function_call_output", "call_id": "d", "output": "x"}
         ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type", "'item_reference'"),
         (
             {"input": [user([{"type": "input_image", "image_url": "data:,"}])]},
+            "input[0].content[0].image_url",
+            "is no data URL in base64",
+        ),
+        (
+            {"input": [user([{"type": "input_file", "file_id": "x"}])]},
             "input[0].content[0].type",
-            "'input_image' is not supported by this version: input_text and output_text are",
+            "'input_file' is not supported by this version: input_text, output_text, input_image",
         ),
         ({"input": [user("a"), CALL]}, "input[1]", "the call 'c' of 'f' has no result"),
         (
