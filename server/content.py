@@ -69,13 +69,12 @@ def _image(image: chat_pb2.Image, path: str) -> ImagePart:
 
 
 def _video(video: chat_pb2.Video, path: str) -> VideoPart:
-    source = video.WhichOneof("source")
-    if source is None or not getattr(video, source):
+    if not (video.data or video.url or video.frames.images):
         raise InvalidRequest(path, "is empty: set data, frames or url")
     fps = video.fps if video.HasField("fps") else RATE_HZ
     if math.isnan(fps) or not 0 < fps <= MAX_FPS:
         raise InvalidRequest(f"{path}.fps", f"{fps} is not above 0 and at most {MAX_FPS:.0f}")
-    if source == "frames" and video.mime_type:
+    if video.frames.images and video.mime_type:
         raise InvalidRequest(f"{path}.mime_type", "frames have their own")
     return VideoPart(
         data=video.data,

@@ -23,7 +23,7 @@ from PIL import Image
 
 from palimpsest.engine.api import InvalidRequest, PictureCutter, read_processing
 from palimpsest.server.media import images, videos
-from palimpsest.server.media.limits import IMAGE_S, MEMORY_BYTES, VIDEO_S
+from palimpsest.server.media.limits import IMAGE_S, MEMORY_BYTES, SLOWDOWN, VIDEO_S
 from palimpsest.server.media.unreadable import Unreadable
 from palimpsest.server.media.wire import LENGTHS, STARTED, Frame, Job, answer_message, message
 
@@ -109,9 +109,12 @@ def _silence() -> None:
 
 
 def limit(seconds: int) -> None:
-    """The system ends this process after so many seconds, and gives it MEMORY_BYTES at most."""
+    """The system ends this process after so many seconds of a core, or SLOWDOWN times as many by
+    the clock, and gives it MEMORY_BYTES at most.
+    """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, SLOWDOWN * seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = _data_bytes() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))

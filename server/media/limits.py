@@ -17,9 +17,11 @@ MAX_SECONDS = 60.0
 MAX_PACKETS = 60 * 240
 """Encoded frames of a video."""
 IMAGE_S = 10
-"""Seconds to decode an image, and to cut it."""
+"""Seconds of a core to decode an image, and to cut it."""
 VIDEO_S = 60
-"""The same for a video: 60 s of 1080p in H.264 take 8 s of one core."""
+"""The same for a video."""
+SLOWDOWN = 3
+"""So many times as long it may take by the clock, where cores are busy."""
 MEMORY_BYTES = 2**30
 """That decoding a file takes besides the libraries."""
 FILES_AT_ONCE = 2

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from openai import OpenAI
 from openai_calls import connected
+from seeing_model import seeing_model
 from server_process import ServerProcess, Start, start_server
 
 ORIGIN = "https://page.example"
@@ -43,3 +44,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     yield start_another
     for started in servers:
         started.stop()
+
+
+@pytest.fixture(scope="session")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One of a model that takes images and videos, whatever it says of them."""
+    model = seeing_model(tmp_path_factory.mktemp("model"))
+    started = start_server(tmp_path_factory.mktemp("server") / "log", "--model", str(model))
+    yield started
+    assert started.stop() == 0, started.log
+    assert "Traceback" not in started.log

@@ -91,7 +91,7 @@ def test_a_webp_over_the_bound_is_refused_before_its_library_makes_room(lossless
         data[21:25] = (0x0FFFFFFF).to_bytes(4, "little")
     else:
         data[26:30] = (0x3FFF3FFF).to_bytes(4, "little")
-    with pytest.raises(Unreadable, match="has 1638[34] × 1638[34] pixels"):
+    with pytest.raises(Unreadable, match=r"has 1638[34] × 1638[34] pixels"):
         rgb(bytes(data), "WEBP")
 
 
