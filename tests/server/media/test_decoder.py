@@ -83,7 +83,7 @@ async def test_who_stops_waiting_leaves_no_place_taken(decoder: Decoder) -> None
         # by the clock, where others take the cores
         ("while True: pass", 1, {-signal.SIGKILL, -signal.SIGALRM}),
         ("signal.pause()", 1, {-signal.SIGALRM}),
-        ("bytearray(2**30)", 20, {1}),
+        ("bytearray(5 * 2**28)", 20, {1}),
         ("bytearray(2**29)", 20, {0}),
     ],
 )

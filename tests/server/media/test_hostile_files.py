@@ -57,13 +57,13 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "PNG of 10 gigapixels", png_of(100_000, 100_000)
     yield "PNG of 2^31 rows", png_of(1, 2**31 - 1)
     yield "PNG without pixels", png_of(0, 0)
-    yield "PNG of one row", png_of(200_000, 1, rows=bytes(200_001))
     yield "PNG without rows", png_of(64, 64)
     yield "PNG of a frame too many", animated("PNG")
     yield "WebP of two frames", animated("WEBP")
     yield "GIF of two frames", animated("GIF")
-    frame = encoded(noise(), "GIF")[13:-1]
-    yield "GIF without end", encoded(noise(), "GIF")[:-1] + frame * 200
+    gif = encoded(noise(), "GIF")
+    # behind the header and its palette of 256 colours
+    yield "GIF without end", gif[:-1] + gif[13 + 3 * 256 : -1] * 200
     large = bytearray(encoded(noise(), "GIF"))
     large[6:10] = b"\xff\xff\xff\xff"
     yield "GIF of 4 gigapixels", bytes(large)
@@ -113,6 +113,7 @@ def heavy_headers() -> Iterator[tuple[str, bytes]]:
         (b"eXIf", b"MM\0*" + b"\xff" * 1_000),
     ):
         yield f"PNG with {kind.decode()}", png_of(64, 64, rows=rows, more=png_chunk(kind, data))
+    yield "PNG of one row", png_of(200_000, 1, rows=bytes(200_001))
     yield "PNG with more rows than it has", png_of(64, 64, rows=bytes(50 * 2**20))
     jpeg = encoded(noise(), "JPEG")
     yield (
@@ -204,9 +205,9 @@ def test_hundreds_of_hostile_files_harm_nobody(seeing: ServerProcess) -> None:
         found = dict(zip((file.name for file in files), complaints, strict=True))
     assert answers == [expected] * 5
     assert peak_bytes(seeing.process.pid) - before < SERVER_BYTES
+    assert [file.name for file in files if file.is_refused and found[file.name] is None] == []
     for file in files:
         complaint = found[file.name]
-        assert complaint is not None or not file.is_refused, file.name
         if complaint is not None:
             kind = "video" if file.is_video else "image"
             pattern = rf"prompt\.chat\.messages\[0\]\.parts\[0\]\.{kind}(\.\w+)?: \w.+"
