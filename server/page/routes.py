@@ -15,7 +15,7 @@ NOT_BUILT = "the page is not built; `make page` in a checkout builds it\n"
 HEADERS: Mapping[str, str] = {
     # what is sent again is asked for again, and mostly answered with 304
     "cache-control": "no-cache",
-    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
+    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; media-src blob:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'",
     "referrer-policy": "no-referrer",
     "vary": "accept-encoding",

@@ -71,7 +71,11 @@ const ASKED: Asked = {
     { role: "system", content: "be short" },
     {
       role: "user",
-      content: [{ text: "what is it?" }, { image: octets(20_000), mimeType: "a/b" }],
+      content: [
+        { text: "what is it?" },
+        { image: octets(20_000), mimeType: "a/b" },
+        { video: octets(9), fps: 2 },
+      ],
     },
     { role: "tool", response: { seed: "8", content: [{ imageBase64: "kept" }] } },
   ],

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
+import type { ContentPart } from "@palimpsest/client";
 import type { Asked } from "../src/run.ts";
 import { snippet, type Language } from "../src/snippets/snippet.ts";
 
@@ -126,8 +127,13 @@ ${code}`;
   });
 });
 
-test("Python says where images can be sent instead", () => {
-  expect(snippet("python", IMAGE, URL)).toMatch(/^# .*no images/);
+test("Python sends images and videos", () => {
+  const [question] = IMAGE.messages;
+  const clip = { video: Uint8Array.of(7), fps: 2, mimeType: "video/mp4" };
+  const content = [...(question!.content as ContentPart[]), clip];
+  const code = snippet("python", { ...IMAGE, messages: [{ role: "user", content }] }, URL);
+  expect(code).toContain("from palimpsest import Client, Image, Video\n");
+  expect(code).toContain('"what?", Image(b64decode("AQL/")), Video(b64decode("Bw=="), fps=2)]');
 });
 
 test("a raw string of Go holds backquotes beside it, and no byte order mark", () => {

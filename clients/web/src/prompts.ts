@@ -20,8 +20,13 @@ import type { ToolCall } from "./events.js";
 /** A piece of content. */
 export type ContentPart =
   | { text: string }
-  /** An encoded file; its type is recognised where `mimeType` is left out. */
-  | { image: Uint8Array; mimeType?: string };
+  /**
+   * An encoded file; its type is recognised where `mimeType` is left out. `maxSoftTokens` is what
+   * it may take: 70, 140, 280, 560 or 1120.
+   */
+  | { image: Uint8Array; mimeType?: string; maxSoftTokens?: number }
+  /** The same of a video, for each frame; `fps` is how often it is seen, once a second if unset. */
+  | { video: Uint8Array; mimeType?: string; maxSoftTokens?: number; fps?: number };
 
 type Content = string | readonly ContentPart[];
 
@@ -138,11 +143,17 @@ function message(given: ChatMessage, index: number): MessageInitShape<typeof Cha
 function contentParts(content: Content | undefined): MessageInitShape<typeof ContentPartSchema>[] {
   if (content === undefined || content === "") return [];
   const parts = typeof content === "string" ? [{ text: content }] : content;
-  return parts.map((part) =>
-    "text" in part
-      ? { kind: { case: "text", value: part.text } }
-      : { kind: { case: "image", value: { data: part.image, mimeType: part.mimeType ?? "" } } },
-  );
+  return parts.map((part) => ({ kind: kindOf(part) }));
+}
+
+function kindOf(part: ContentPart): MessageInitShape<typeof ContentPartSchema>["kind"] {
+  if ("text" in part) return { case: "text", value: part.text };
+  const { mimeType = "", maxSoftTokens } = part;
+  if ("image" in part) {
+    return { case: "image", value: { data: part.image, mimeType, maxSoftTokens } };
+  }
+  const source = { case: "data" as const, value: part.video };
+  return { case: "video", value: { source, mimeType, maxSoftTokens, fps: part.fps } };
 }
 
 function toolCall(call: ToolCall): MessageInitShape<typeof ToolCallSchema> {

@@ -86,3 +86,20 @@ test("a message of an unknown role is refused with its place", () => {
   const message = /^input.prompt.chat.messages\[0\].role: 'usr' is none of system, /;
   assert.throws(() => requestOf({}, {}, source), { message });
 });
+
+test("images and videos are parts with what they may take", () => {
+  const [image, video] = [Uint8Array.of(1), Uint8Array.of(2)];
+  const content = [
+    { image, maxSoftTokens: 70 },
+    { video, fps: 2, mimeType: "video/mp4" },
+  ];
+  const chat = requestOf({}, {}, [{ role: "user", content }]).input?.prompt?.kind;
+  assert.equal(chat?.case, "chat");
+  const [first, second] = chat.value.messages[0]!.parts.map(({ kind }) => kind);
+  assert.equal(first?.case, "image");
+  assert.deepEqual(first.value.data, image);
+  assert.equal(first.value.maxSoftTokens, 70);
+  assert.equal(second?.case, "video");
+  assert.deepEqual(second.value.source, { case: "data", value: video });
+  assert.equal(second.value.fps, 2);
+});

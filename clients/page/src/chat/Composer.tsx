@@ -125,10 +125,10 @@ function isWrong(session: Session): boolean {
 function Pictures(props: { images: readonly Picture[]; onRemove: (at: number) => void }) {
   if (props.images.length === 0) return null;
   return (
-    <ul class="composer-pictures" aria-label="Images">
+    <ul class="composer-pictures" aria-label="Images and videos">
       {props.images.map((picture, i) => (
         <li key={i}>
-          <Thumbnail {...picture} name={`image ${i + 1}`} />
+          <Thumbnail shown={picture} name={`${"image" in picture ? "image" : "video"} ${i + 1}`} />
           <button
             type="button"
             class="quiet"
@@ -154,7 +154,7 @@ function FileButton(props: { onFiles: (files: Iterable<File>) => Promise<void> }
         ref={input}
         class="hidden"
         type="file"
-        accept="image/*"
+        accept="image/*,video/mp4,video/webm"
         multiple
         tabIndex={-1}
         aria-label="Image files"

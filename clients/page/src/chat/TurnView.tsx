@@ -2,7 +2,7 @@ import type { ChatMessage } from "@palimpsest/client";
 import type { Session } from "../session.ts";
 import { AnswerView } from "./AnswerView.tsx";
 import { Thumbnail } from "./Thumbnail.tsx";
-import { imagesOf, textOf, type Turn } from "./turns.ts";
+import { shownIn, textOf, type Shown, type Turn } from "./turns.ts";
 
 interface Props {
   session: Session;
@@ -31,17 +31,21 @@ export function TurnView({ session, turn, next }: Props) {
 }
 
 function Said({ message }: { message: ChatMessage }) {
-  const images = imagesOf(message);
+  const shown = shownIn(message);
   const text = textOf(message);
   return (
     <div class="chat-said">
       <h3 class="hidden">You</h3>
-      {images.map((picture, i) => (
-        <Thumbnail key={i} {...picture} name={`image ${i + 1} of your message`} />
+      {shown.map((part, i) => (
+        <Thumbnail key={i} shown={part} name={`${nameOf(part)} ${i + 1} of your message`} />
       ))}
       {text && <p>{text}</p>}
     </div>
   );
+}
+
+function nameOf(part: Shown): string {
+  return "image" in part ? "image" : "video";
 }
 
 function Result({ message }: { message: Extract<ChatMessage, { role: "tool" }> }) {

@@ -1,17 +1,17 @@
-// Images as they come from a drop, a paste or a file dialog.
+// Images and videos as they come from a drop, a paste or a file dialog.
 
-export interface Picture {
-  image: Uint8Array<ArrayBuffer>;
-  mimeType: string;
-}
+export type Picture = { mimeType: string } & (
+  { image: Uint8Array<ArrayBuffer> } | { video: Uint8Array<ArrayBuffer> }
+);
 
-/** Those of `files` that are images, in order; others are passed over. */
+/** Those of `files` that are images or videos, in order; others are passed over. */
 export async function pictures(files: Iterable<File>): Promise<Picture[]> {
-  const images = [...files].filter(({ type }) => type.startsWith("image/"));
+  const shown = [...files].filter(({ type }) => /^(image|video)\//.test(type));
   return Promise.all(
-    images.map(async (file) => ({
-      image: new Uint8Array(await file.arrayBuffer()),
-      mimeType: file.type,
-    })),
+    shown.map(async (file) => {
+      const data = new Uint8Array(await file.arrayBuffer());
+      const { type: mimeType } = file;
+      return mimeType.startsWith("video/") ? { video: data, mimeType } : { image: data, mimeType };
+    }),
   );
 }

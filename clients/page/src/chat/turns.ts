@@ -1,7 +1,7 @@
 // A conversation as the page holds it.
 
 import type { Signal } from "@preact/signals";
-import type { ChatMessage } from "@palimpsest/client";
+import type { ChatMessage, ContentPart } from "@palimpsest/client";
 import type { Run } from "../run.ts";
 import type { Exchange } from "./history.ts";
 
@@ -37,7 +37,11 @@ export function textOf({ content }: ChatMessage): string {
   return content.map((part) => ("text" in part ? part.text : "")).join("");
 }
 
-export function imagesOf({ content }: ChatMessage): { image: Uint8Array; mimeType?: string }[] {
+/** A part of a message that is no text. */
+export type Shown = Exclude<ContentPart, { text: string }>;
+
+/** Images and videos. */
+export function shownIn({ content }: ChatMessage): Shown[] {
   if (content === undefined || typeof content === "string") return [];
-  return content.flatMap((part) => ("image" in part ? [part] : []));
+  return content.flatMap((part) => ("text" in part ? [] : [part]));
 }

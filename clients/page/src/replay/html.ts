@@ -12,6 +12,7 @@ const NONCE = "replay";
 const POLICY = [
   "default-src 'none'",
   "img-src data: blob:",
+  "media-src blob:",
   `script-src 'nonce-${NONCE}'`,
   `style-src 'nonce-${NONCE}'`,
   "base-uri 'none'",

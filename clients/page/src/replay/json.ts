@@ -34,7 +34,11 @@ export function runFromJson(text: string): Run {
 type Seeded<T extends { seed?: unknown }> = Omit<T, "seed"> & {
   seed: string | Exclude<T["seed"], bigint>;
 };
-type WrittenPart = { text: string } | { imageBase64: string; mimeType?: string };
+type Shown = Exclude<ContentPart, { text: string }>;
+type WrittenPart =
+  | { text: string }
+  | (Omit<Extract<Shown, { image: unknown }>, "image"> & { imageBase64: string })
+  | (Omit<Extract<Shown, { video: unknown }>, "video"> & { videoBase64: string });
 type WrittenMessage = Omit<ChatMessage, "content"> & { content?: string | WrittenPart[] };
 type WrittenTokens = Omit<DraftTokens, "confidence" | "accepted" | "entropy"> & {
   confidence255: number[];
@@ -118,15 +122,23 @@ function readMessage(message: WrittenMessage): ChatMessage {
 }
 
 function writtenPart(part: ContentPart): WrittenPart {
-  if (!("image" in part)) return part;
-  const { image, ...rest } = part;
-  return { ...rest, imageBase64: base64(image) };
+  if ("text" in part) return part;
+  if ("image" in part) {
+    const { image, ...rest } = part;
+    return { ...rest, imageBase64: base64(image) };
+  }
+  const { video, ...rest } = part;
+  return { ...rest, videoBase64: base64(video) };
 }
 
 function readPart(part: WrittenPart): ContentPart {
-  if (!("imageBase64" in part)) return part;
-  const { imageBase64, ...rest } = part;
-  return { ...rest, image: bytes(imageBase64) };
+  if ("text" in part) return part;
+  if ("imageBase64" in part) {
+    const { imageBase64, ...rest } = part;
+    return { ...rest, image: bytes(imageBase64) };
+  }
+  const { videoBase64, ...rest } = part;
+  return { ...rest, video: bytes(videoBase64) };
 }
 
 function writtenDraft(draft: Draft): WrittenDraft {

@@ -1,19 +1,19 @@
-import type { ChatMessage, ResponseFormat, ToolChoice } from "@palimpsest/client";
+import type { ChatMessage, ContentPart, ResponseFormat, ToolChoice } from "@palimpsest/client";
 import type { Asked } from "../run.ts";
+import { base64 } from "../replay/json.ts";
 import { onlyQuestion, settings } from "./asking.ts";
 import { Code, enclosed, literal, PYTHON } from "./literals.ts";
 
 /** gRPC's port is the default one: the page knows HTTP's alone. */
 const PORT = 50_051;
 
-/** By our own client, which takes all that the contract has but images. */
+/** By our own client. */
 export function python(asked: Asked, baseUrl: string): string {
-  if (hasImages(asked)) {
-    return "# palimpsest.Client sends no images; curl, TypeScript and Go do.\n";
-  }
   const { canvas, tools } = asked.options;
+  const names = ["Client", ...kindsOf(asked)];
   return [
-    "from palimpsest import Client",
+    ...(names.length > 1 ? ["from base64 import b64decode", ""] : []),
+    `from palimpsest import ${names.join(", ")}`,
     ...(canvas ? ["from palimpsest.requests import Canvas"] : []),
     "",
     "# Where `palimpsest serve` says that it listens.",
@@ -59,11 +59,25 @@ function converted(name: string, value: unknown): unknown {
 
 function message(given: ChatMessage): unknown {
   const { content, ...rest } = given;
-  const joined =
-    typeof content === "object"
-      ? content.map((part) => ("text" in part ? part.text : "")).join("")
-      : content;
-  return { role: given.role, content: joined, ...(renamed(rest) as object) };
+  return { role: given.role, content: said(content), ...(renamed(rest) as object) };
+}
+
+/** Text alone is one piece. */
+function said(content: ChatMessage["content"]): unknown {
+  if (typeof content !== "object") return content;
+  const texts = content.flatMap((part) => ("text" in part ? [part.text] : []));
+  return texts.length === content.length ? texts.join("") : content.map(part);
+}
+
+function part(given: ContentPart): unknown {
+  if ("text" in given) return given.text;
+  const { mimeType: _, ...rest } = given;
+  const [kind, data] = "image" in rest ? ["Image", rest.image] : ["Video", rest.video];
+  const { image: __, video: ___, ...settings } = rest as Record<string, unknown>;
+  const named = Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `, ${snake(name)}=${literal(value, PYTHON)}`);
+  return new Code(`${kind}(b64decode("${base64(data as Uint8Array)}")${named.join("")})`);
 }
 
 /** Members of the object itself; what is below them is the caller's own. */
@@ -83,10 +97,12 @@ function numberedCode(values: Record<number, number>): Code {
   return new Code(enclosed("{", entries, "}", { dialect: PYTHON, level: 2 }));
 }
 
-function hasImages(asked: Asked): boolean {
-  return asked.messages.some(
-    ({ content }) => typeof content === "object" && content.some((part) => "image" in part),
-  );
+/** The classes that its parts need. */
+function kindsOf(asked: Asked): string[] {
+  const contents = asked.messages.map(({ content }) => content);
+  const parts = contents.flatMap((content) => (typeof content === "object" ? content : []));
+  const has = (kind: string) => parts.some((part) => kind in part);
+  return [...(has("image") ? ["Image"] : []), ...(has("video") ? ["Video"] : [])];
 }
 
 function snake(name: string): string {

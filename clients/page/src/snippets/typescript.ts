@@ -26,12 +26,13 @@ export function typescript(asked: Asked, baseUrl: string): string {
 
 function message(given: ChatMessage): unknown {
   if (typeof given.content !== "object") return given;
-  const content = given.content.map((part) =>
-    "image" in part ? { ...part, image: bytesCode(part.image) } : part,
-  );
+  const content = given.content.map((part) => {
+    if ("image" in part) return { ...part, image: bytesCode(part.image) };
+    return "video" in part ? { ...part, video: bytesCode(part.video) } : part;
+  });
   return { ...given, content };
 }
 
-function bytesCode(image: Uint8Array): Code {
-  return new Code(`Uint8Array.from(atob("${base64(image)}"), (c) => c.charCodeAt(0))`);
+function bytesCode(data: Uint8Array): Code {
+  return new Code(`Uint8Array.from(atob("${base64(data)}"), (c) => c.charCodeAt(0))`);
 }
