@@ -103,7 +103,8 @@ class Decider:
         model = self._generator.model(inquiry.model)
         check(inquiry)
         width = min(len(inquiry.questions), model.capacity.max_num_seqs)
-        with self._gate.enter(), self._engine.reserve(width) as request_ids:
+        hold = self._generator.hold(inquiry.prompt)
+        with self._gate.enter(), hold, self._engine.reserve(width) as request_ids:
             plan = await self._plan(inquiry, model, call)
             call.describe(operation="decide", model=model, prompt_tokens=plan.prompts.token_count)
             scores = await self._scores(plan, request_ids, width=width)

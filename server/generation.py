@@ -80,8 +80,14 @@ class Generator:
     async def count_tokens(self, name: str, prompt: Prompt, call: Call) -> int:
         """Tokens of `prompt` as `generate` would read it."""
         model = self.model(name)
-        seen = await self.look(model, prompt, call)
+        with self.hold(prompt):
+            seen = await self.look(model, prompt, call)
         return len((await self.tokenise(model, seen)).ids)
+
+    def hold(self, prompt: Prompt) -> contextlib.AbstractContextManager[None]:
+        """Around the answer to a prompt. Raises Overloaded where the images and videos of others
+        take too much memory."""
+        return self._looker.hold(prompt)
 
     async def look(self, model: ModelInfo, prompt: Prompt, call: Call) -> Prompt:
         """The prompt with its images and videos seen, if it has any.
@@ -120,7 +126,8 @@ class Generator:
         check_sequences(wanted.stop_sequences)
         check_count(wanted.candidate_count)
         committed = committed_tokens(wanted, model)
-        with self._gate.enter(), self._places(wanted.candidate_count) as request_ids:
+        places = self._places(wanted.candidate_count)
+        with self._gate.enter(), self.hold(wanted.prompt), places as request_ids:
             submit = await self._submit(wanted, model, sampling, committed, call)
             operation = "chat" if isinstance(wanted.prompt, ChatPrompt) else "text_completion"
             prompt_tokens = len(submit.prompt_ids)

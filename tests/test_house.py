@@ -26,6 +26,7 @@ PROTOS = sorted((ROOT / "protos/palimpsest/v1").glob("*.proto"))
         ("palimpsest.engine.worker", ["google.protobuf", "grpc", "opentelemetry"]),
         ("palimpsest.kernels.attention", ["google.protobuf", "grpc", "transformers"]),
         ("palimpsest.server.main", ["torch"]),
+        ("palimpsest.server.media.decoding", ["google.protobuf", "grpc", "torch", "transformers"]),
     ],
 )
 def test_importing_a_module_does_not_load_what_it_must_not_know(

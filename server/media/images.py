@@ -80,7 +80,8 @@ _ORIENTATION = 0x0112
 
 def _turn(opened: Image.Image) -> Image.Transpose | None:
     """What brings the image upright."""
-    return _TURNS.get(opened.getexif().get(_ORIENTATION))
+    orientation = opened.getexif().get(_ORIENTATION)
+    return _TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
 def _on_white(opened: Image.Image) -> Image.Image:

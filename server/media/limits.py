@@ -24,5 +24,7 @@ SLOWDOWN = 3
 """So many times as long it may take by the clock, where cores are busy."""
 MEMORY_BYTES = 2**30
 """That decoding a file takes besides the libraries."""
+HELD_BYTES = 2**29
+"""Of the files of all requests in flight; with the messages they came in, twice as much memory."""
 FILES_AT_ONCE = 2
 """Decoded at the same time, so twice MEMORY_BYTES are taken at most."""

@@ -23,7 +23,8 @@ from palimpsest.server.exchange import (
 from palimpsest.server.media.decoder import Decoder
 from palimpsest.server.media.fetching import Fetcher
 from palimpsest.server.media.formats import image_format, video_format
-from palimpsest.server.media.limits import MAX_SECONDS
+from palimpsest.server.media.holding import Holding
+from palimpsest.server.media.limits import HELD_BYTES, MAX_SECONDS
 from palimpsest.server.media.times import evenly, stamp
 from palimpsest.server.media.unreadable import Unreadable
 from palimpsest.server.media.wire import Frame, Job
@@ -37,11 +38,16 @@ class Looker:
         self._folder = folder
         self._decoder = decoder
         self._fetcher = fetcher
+        self._holding = Holding(HELD_BYTES)
 
     @cached_property
     def _processing(self) -> Processing:
         # read when it is needed: what cannot be loaded is the engine's to say
         return read_processing(self._folder)
+
+    def hold(self, prompt: Prompt) -> contextlib.AbstractContextManager[None]:
+        """Around the answer to a prompt, and so around `look`. Raises Overloaded."""
+        return self._holding.hold(prompt)
 
     async def look(self, prompt: Prompt, model: ModelInfo) -> Prompt:
         """The prompt with its images and videos seen, one after another.

@@ -39,17 +39,21 @@ class File:
     """Whether it must be; others may be decoded too."""
 
 
-def damaged(name: str, data: bytes, generator: random.Random, **about: bool) -> Iterator[File]:
+def damaged(
+    name: str, data: bytes, generator: random.Random, *, is_video: bool = False
+) -> Iterator[File]:
     """Cut off anywhere, and with bytes that are others."""
     for _ in range(25):
         end = generator.randrange(len(data))
-        yield File(name=f"{name} cut at {end}", data=data[:end], **about)
+        yield File(name=f"{name} cut at {end}", data=data[:end], is_video=is_video)
     for count in (1, 2, 4, 8, 64):
         for _ in range(6):
             flipped = bytearray(data)
             for _ in range(count):
                 flipped[generator.randrange(len(data))] = generator.randrange(256)
-            yield File(name=f"{name} with {count} other bytes", data=bytes(flipped), **about)
+            yield File(
+                name=f"{name} with {count} other bytes", data=bytes(flipped), is_video=is_video
+            )
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
