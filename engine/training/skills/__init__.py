@@ -10,6 +10,7 @@ from palimpsest.engine.training.skills import (
     lists,
     reading,
     records,
+    seeing,
     tools,
     words,
 )
@@ -41,6 +42,11 @@ SKILLS: dict[str, Task] = {
     "add_many": arithmetic.add_many,
     "add_long": arithmetic.add_long,
     "sort_long": words.sort_long,
+    "see_colour": seeing.see_colour,
+    "see_shape": seeing.see_shape,
+    "see_count": seeing.see_count,
+    "see_place": seeing.see_place,
+    "see_motion": seeing.see_motion,
 }
 
 HARD = frozenset({"add_long", "sort_long"})
