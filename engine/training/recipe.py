@@ -92,12 +92,12 @@ BUNDLED = Recipe(
 
 FINISH = replace(
     BUNDLED,
-    steps=3_000,
+    steps=2_000,
     long_from_step=0,
     warmup_steps=60,
-    short_examples=20,
-    long_examples=10,
-    seeing_examples=10,
+    short_examples=16,
+    long_examples=8,
+    seeing_examples=8,
     learning_rate=8e-4,
     probe_every=300,
 )
