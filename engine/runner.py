@@ -73,14 +73,14 @@ class PlainRunner:
 
     def segments(self, turns: Ordered[Turn], sequences: Sequences) -> list[Segment]:
         """What the turns need in the pass, in order."""
-        embeddings = self._embeddings(turns, sequences)
+        embeddings = self.embeddings(turns, sequences)
         segments = []
         for turn in turns:
             sequence, cache = sequences[turn.job.request_id], self.cache.of(turn.job.table)
             segments += sequence.segments(turn, cache, self.model.device, embeddings)
         return segments
 
-    def _embeddings(self, turns: Ordered[Turn], sequences: Sequences) -> Mapping[bytes, Tensor]:
+    def embeddings(self, turns: Ordered[Turn], sequences: Sequences) -> Mapping[bytes, Tensor]:
         """Of the pictures that the turns encode, by their keys."""
         pictures = [p for turn in turns for p in sequences[turn.job.request_id].pictures(turn)]
         if not pictures:

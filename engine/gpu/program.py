@@ -6,7 +6,8 @@ elsewhere they run as they are written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 
@@ -25,11 +26,13 @@ from palimpsest.engine.gpu.packed import Packed
 from palimpsest.engine.gpu.sampler import CanvasBatch, StepReading, step
 from palimpsest.engine.gpu.store import CanvasStore
 from palimpsest.engine.memory import CANVASES_AT_ONCE
-from palimpsest.engine.shapes import Hidden
+from palimpsest.engine.shapes import Hidden, SoftEmbedding
 
 
 class PassProgram:
-    """Made once for a shape; `pool` is given where there are graphs."""
+    """Made once for a shape; `shown` has room for the rows of pictures, which passes may share;
+    `pool` is given where there are graphs.
+    """
 
     def __init__(
         self,
@@ -37,10 +40,11 @@ class PassProgram:
         store: CanvasStore,
         shape: PassShape,
         *,
+        shown: SoftEmbedding,
         context_tokens: int,
         pool: Pool | None,
     ) -> None:
-        self.network, self.store, self.shape = network, store, shape
+        self.network, self.store, self.shape, self._shown = network, store, shape, shown
         self.windows = network.windows
         device = network.weights.embedding.device
         of_layout = fields(shape, self.windows, context_tokens=context_tokens)
@@ -56,8 +60,14 @@ class PassProgram:
         self._packed.send(*self._used)
         self._launch: Callable[[], None] = self._run if pool is None else graphed(self._run, pool)
 
-    def run(self, parts: Sequence[Part], stepping: Sequence[Stepping]) -> StepReading:
-        """A pass over `parts`, whose canvases are `stepping`, in this order.
+    def run(
+        self,
+        parts: Sequence[Part],
+        stepping: Sequence[Stepping],
+        embeddings: Mapping[bytes, SoftEmbedding] = MappingProxyType({}),
+    ) -> StepReading:
+        """A pass over `parts`, whose canvases are `stepping`, in this order, and whose pictures
+        have these `embeddings`.
 
         The next run overwrites what is returned.
         """
@@ -66,6 +76,7 @@ class PassProgram:
             self._parts = list(parts)
             self._used = self._lay_out()
         self._packed.send(*self._used)
+        self._show([embeddings[part.shows] for part in parts if part.shows is not None])
         self._launch()
         if self.network.weights.embedding.is_cuda:
             torch.cuda.current_stream().synchronize()
@@ -81,6 +92,12 @@ class PassProgram:
             first += padded(part.length)
         return rows
 
+    def _show(self, pictures: Sequence[SoftEmbedding]) -> None:
+        first = 0
+        for rows in pictures:
+            self._shown[first : first + len(rows)] = rows
+            first += len(rows)
+
     def _lay_out(self) -> tuple[str, int]:
         length = self.shape.canvas_length
         return lay_out(self._parts, self._packed.here, self.windows, canvas_length=length)
@@ -89,7 +106,7 @@ class PassProgram:
         network, layout = self.network, self._layout
         batch = batch_of(self._packed.there, self.store)
         self._hidden = network.forward(
-            layout, batch.progress.tokens.flatten(), batch.soft_embedding
+            layout, batch.progress.tokens.flatten(), batch.soft_embedding, self._shown
         )
         hidden = self._hidden.index_select(0, layout.rows_of_canvases)
         for first in range(0, self.shape.canvases, CANVASES_AT_ONCE):

@@ -65,13 +65,7 @@ class Trainer:
         initialise(self.model)
         self.model.to(device)
         self.probe = Probe(self.model, device, self.source)
-        matrices = [p for p in self.model.parameters() if p.ndim >= 2]
-        vectors = [p for p in self.model.parameters() if p.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+        self.optimizer = _optimizer(self.model, recipe)
         self.accuracies = dict.fromkeys(recipe.skills, 0.0)
         """Of each skill, over the last measurements."""
         self.measured = True
@@ -108,7 +102,7 @@ class Trainer:
     def _train_step(self) -> dict[str, float]:
         rate = _rate(self.recipe, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
         random = Random(f"{self.recipe.seed} {self.step} {self.rank}")
         generator = torch.Generator(self.device).manual_seed(random.getrandbits(62))
@@ -235,6 +229,17 @@ def initialise(model: DiffusionGemma) -> None:
             ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")
         ):
             parameter.fill_(0.5)
+
+
+def _optimizer(model: DiffusionGemma, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay, and the vision tower has a rate of its own."""
+    groups = []
+    for seeing, share in ((False, 1.0), (True, recipe.vision_rate)):
+        own = [p for name, p in model.named_parameters() if name.startswith("vision.") is seeing]
+        for matrices, decay in ((True, recipe.weight_decay), (False, 0.0)):
+            parameters = [p for p in own if (p.ndim >= 2) is matrices]
+            groups.append({"params": parameters, "weight_decay": decay, "share": share})
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 
 
 def _rate(recipe: Recipe, step: int) -> float:
