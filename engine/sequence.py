@@ -32,7 +32,7 @@ from palimpsest.engine.noise import NoiseKey
 from palimpsest.engine.reports import draft_of
 from palimpsest.engine.scheduler import Job, Turn
 from palimpsest.engine.segments import PictureSegment, Segment
-from palimpsest.engine.shapes import Canvas, SoftEmbedding
+from palimpsest.engine.shapes import Canvas, Shown
 from palimpsest.engine.vision.blocks import within
 
 
@@ -112,7 +112,7 @@ class Sequence:
         turn: Turn,
         cache: KeyValues,
         device: torch.device,
-        embeddings: Mapping[bytes, SoftEmbedding],
+        embeddings: Mapping[bytes, Shown],
     ) -> list[Segment]:
         """What `turn` needs in the pass: tokens to encode, then the canvas.
 

@@ -20,7 +20,7 @@ from palimpsest.engine.gpu.side import Side
 from palimpsest.engine.gpu.weights import LayerWeights, MlpWeights, NetworkWeights
 from palimpsest.engine.model import frequencies_of
 from palimpsest.engine.pages import Window
-from palimpsest.engine.shapes import Hidden, SoftEmbedding
+from palimpsest.engine.shapes import Hidden, Shown, SoftEmbedding
 from palimpsest.kernels.fused.after_attention import after_attention
 from palimpsest.kernels.fused.after_experts import MlpOutputs, OfSlots, after_experts
 from palimpsest.kernels.fused.attention import attention
@@ -81,7 +81,7 @@ class FusedNetwork:
         layout: PassLayout,
         canvas_tokens: Tensor,
         soft_embedding: SoftEmbedding,
-        shown: SoftEmbedding,
+        shown: Shown,
     ) -> Hidden:
         """Final normalised hidden states [T, H], given the tokens [L] of the canvas rows, what the
         last step told each of them (zeros where there was none), and the rows [P, H] of pictures.

@@ -26,7 +26,7 @@ from palimpsest.engine.gpu.packed import Packed
 from palimpsest.engine.gpu.sampler import CanvasBatch, StepReading, step
 from palimpsest.engine.gpu.store import CanvasStore
 from palimpsest.engine.memory import CANVASES_AT_ONCE
-from palimpsest.engine.shapes import Hidden, SoftEmbedding
+from palimpsest.engine.shapes import Hidden, Shown
 
 
 class PassProgram:
@@ -40,7 +40,7 @@ class PassProgram:
         store: CanvasStore,
         shape: PassShape,
         *,
-        shown: SoftEmbedding,
+        shown: Shown,
         context_tokens: int,
         pool: Pool | None,
     ) -> None:
@@ -64,7 +64,7 @@ class PassProgram:
         self,
         parts: Sequence[Part],
         stepping: Sequence[Stepping],
-        embeddings: Mapping[bytes, SoftEmbedding] = MappingProxyType({}),
+        embeddings: Mapping[bytes, Shown] = MappingProxyType({}),
     ) -> StepReading:
         """A pass over `parts`, whose canvases are `stepping`, in this order, and whose pictures
         have these `embeddings`.
@@ -92,7 +92,7 @@ class PassProgram:
             first += padded(part.length)
         return rows
 
-    def _show(self, pictures: Sequence[SoftEmbedding]) -> None:
+    def _show(self, pictures: Sequence[Shown]) -> None:
         first = 0
         for rows in pictures:
             self._shown[first : first + len(rows)] = rows

@@ -49,5 +49,7 @@ SKILLS: dict[str, Task] = {
     "see_motion": seeing.see_motion,
 }
 
+SEEING = frozenset({"see_colour", "see_shape", "see_count", "see_place", "see_motion"})
+"""Those that ask about pictures."""
 HARD = frozenset({"add_long", "sort_long"})
 """Those that are meant to fail at times, so that a loss of quality can be seen at all."""
