@@ -29,12 +29,14 @@ from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
 from palimpsest.server.methods import Methods
 from palimpsest.server.metrics import Metrics
+from palimpsest.server.pass_spans import PassSpans
 from palimpsest.server.process import WORKER
 from palimpsest.server.progress import Progress
 from palimpsest.server.reception import SERVICE, Reception
 from palimpsest.server.reflection import Reflection
 from palimpsest.server.service import DiffusionService
 from palimpsest.server.supervisor import Supervisor
+from palimpsest.server.tracing import Tracing
 from palimpsest.v1.service_pb2_grpc import add_DiffusionServiceServicer_to_server
 
 if TYPE_CHECKING:
@@ -109,7 +111,10 @@ async def serve(
     metrics = Metrics()
     metrics.registry.register(EngineCollector(watch))
     reception = Reception(
-        max_request_s=config.max_request_seconds, tracer=tracer, keys=config.keys, metrics=metrics
+        max_request_s=config.max_request_seconds,
+        tracing=None if tracer is None else _tracing(tracer, config),
+        keys=config.keys,
+        metrics=metrics,
     )
     server = _grpc_server(methods, reception, health)
     listener = _http_listener(config)
@@ -153,6 +158,16 @@ async def drain(gate: Gate, shutdown: Shutdown, timeout_s: float) -> bool:
     for task in tasks:
         task.cancel()
     return drained
+
+
+def _tracing(tracer: Tracer, config: ServerConfig) -> Tracing:
+    shows_passes = config.trace_detail == "step" and config.trace_pass_share > 0
+    return Tracing(
+        tracer=tracer,
+        detail=config.trace_detail,
+        step_share=config.trace_step_share,
+        passes=PassSpans(tracer, config.trace_pass_share) if shows_passes else None,
+    )
 
 
 def _end_if_failed(shutdown: Shutdown, task: asyncio.Future[Any]) -> None:

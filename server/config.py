@@ -47,6 +47,12 @@ class ServerConfig:
     shutdown_timeout: float
     """Seconds that running requests are given to end after SIGTERM."""
     otlp_traces_endpoint: str | None
+    trace_detail: str
+    """One of tracing.DETAILS."""
+    trace_step_share: float
+    """Of traced requests whose steps have spans."""
+    trace_pass_share: float
+    """Of passes that have a span."""
     log_format: str
     """One of logs.FORMATS."""
     ready_json: bool
@@ -71,6 +77,8 @@ class ServerConfig:
         _within("--max-queue", self.max_queue, 0, 100_000)
         _within("--max-request-seconds", self.max_request_seconds, 0.001, 86_400)
         _within("--shutdown-timeout", self.shutdown_timeout, 0, 86_400)
+        _within("--trace-step-share", self.trace_step_share, 0, 1)
+        _within("--trace-pass-share", self.trace_pass_share, 0, 1)
 
     def _check_access(self) -> None:
         if self.no_auth and self.keys is not None:

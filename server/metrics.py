@@ -50,6 +50,11 @@ class Metrics:
             STEPPING,
             "canvases",
         )
+        self._device_s = histogram(
+            "device_step_seconds",
+            "Of the device in a denoising step, once for each canvas in it; GPUs alone.",
+            STEPPING,
+        )
         self._accepted = histogram(
             "accepted_share", "Share of a canvas's positions accepted in a step.", SHARES
         )
@@ -79,10 +84,14 @@ class Metrics:
         self._prompt.labels("no").inc(tokens)
         self._prompt.labels("yes").inc(cached)
 
-    def stepped(self, *, seconds: float, batch_size: int, accepted_share: float) -> None:
-        """A canvas has taken a step."""
+    def stepped(
+        self, *, seconds: float, batch_size: int, accepted_share: float, device_s: float | None
+    ) -> None:
+        """A canvas has taken a step; `device_s` of it on the device, where that was measured."""
         self._step_s.labels(_bucket(batch_size)).observe(seconds)
         self._accepted.observe(accepted_share)
+        if device_s is not None:
+            self._device_s.observe(device_s)
 
     def committed(self, *, steps: int, converged: bool, tokens: int) -> None:
         """A canvas is final."""

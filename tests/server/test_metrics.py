@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server_process import ServerProcess
 
 from palimpsest.server.metrics import exemplar
-from palimpsest.server.tracing import RequestTrace
+from palimpsest.server.tracing import RequestTrace, Tracing
 from palimpsest.v1 import canvas_pb2, engine_state_pb2, sampling_pb2
 
 GENERATE = "palimpsest.v1.DiffusionService/Generate"
@@ -117,7 +117,8 @@ def test_openmetrics_is_spoken_to_those_who_ask_for_it(server: ServerProcess) ->
 
 
 async def test_a_value_leads_to_its_trace() -> None:
-    trace = RequestTrace(TracerProvider().get_tracer("test"), {"traceparent": TRACEPARENT})
+    tracing = Tracing(tracer=TracerProvider().get_tracer("test"))
+    trace = RequestTrace(tracing, {"traceparent": TRACEPARENT})
     trace.begin(method="m", request_id="r", start_ns=1)
     assert exemplar(trace) == {"trace_id": TRACE_ID}
     assert exemplar(None) is None

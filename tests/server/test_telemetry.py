@@ -12,11 +12,11 @@ from otlp_receiver import receiving
 
 from palimpsest.engine.api import Stepped
 from palimpsest.server.telemetry import Telemetry
-from palimpsest.server.tracing import RequestTrace
+from palimpsest.server.tracing import RequestTrace, Tracing
 
 
 def traced_request(telemetry: Telemetry, request_id: str, *, steps: int) -> None:
-    trace = RequestTrace(telemetry.tracer(), {})
+    trace = RequestTrace(Tracing(tracer=telemetry.tracer()), {})
     trace.begin(method="a/b", request_id=request_id, start_ns=1)
     for step in range(steps):
         trace.observe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
@@ -12,7 +12,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from palimpsest.server import tracing
+from palimpsest.server import span_names as names
 
 WAIT_S = 60.0
 
@@ -42,17 +42,23 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
 
     def request_span(self, request_id: str) -> Span:
         """The root span of a request, once it has arrived."""
+        return self.wait_for(
+            lambda span: attributes(span).get(names.GEN_AI_RESPONSE_ID) == request_id
+        )
+
+    def wait_for(self, wanted: Callable[[Span], bool]) -> Span:
+        """The first such span, once it has arrived."""
 
         def found() -> list[Span]:
-            return [
-                span
-                for span in self.spans
-                if attributes(span).get(tracing.GEN_AI_RESPONSE_ID) == request_id
-            ]
+            return [span for span in self.spans if wanted(span)]
 
         with self._arrived:
             assert self._arrived.wait_for(found, WAIT_S)
             return found()[0]
+
+    def by_id(self, span_id: bytes) -> Span:
+        """Once it has arrived."""
+        return self.wait_for(lambda span: span.span_id == span_id)
 
     def children(self, parent: Span) -> list[Span]:
         """In order of their start; those of an ended request have all arrived with it or before."""
