@@ -16,6 +16,7 @@ def test_a_cpu_has_no_clock_of_its_own() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_launches_on_a_gpu_are_timed_without_waiting_for_them() -> None:
     device = torch.device("cuda")
     clock, square = DeviceClock(device), torch.ones(4_096, 4_096, device=device)
