@@ -77,12 +77,12 @@ def attributes(span: Span) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def receiving() -> Iterator[tuple[Receiver, str]]:
-    """A receiver and the endpoint to send to."""
+def receiving(port: int = 0) -> Iterator[tuple[Receiver, str]]:
+    """A receiver and the endpoint to send to; 0 picks a free port."""
     receiver = Receiver()
     server = grpc.server(futures.ThreadPoolExecutor(1))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield receiver, f"http://127.0.0.1:{port}"
