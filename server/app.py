@@ -7,7 +7,7 @@ Knows no signals and no command line (main.py does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from opentelemetry.trace import Tracer
+from prometheus_client import CollectorRegistry
 
 from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
 from palimpsest.server.config import ServerConfig
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from palimpsest.server.http.listener import HttpListener
+
+Report = Callable[[CollectorRegistry], Coroutine[Any, Any, None]]
+"""Goes on until it is cancelled."""
 
 CLOSING_S = 1
 """For the transport, once every answer has ended; open health watches use all of it."""
@@ -90,11 +94,13 @@ async def serve(
     shutdown: Shutdown,
     progress: Progress,
     tracer: Tracer | None,
+    report: Report | None = None,
     listening: Callable[[Addresses], None],
     ready: Callable[[Addresses, ModelInfo], None],
     engine_command: Sequence[str] = WORKER,
 ) -> None:
-    """Serve until `shutdown`. `listening` is told the addresses, `ready` these and the model.
+    """Serve until `shutdown`. `listening` is told the addresses, `ready` these and the model;
+    `report` sends metrics meanwhile.
 
     Raises CheckpointError for the model, EngineStopped for the engine, OSError for an address.
     """
@@ -129,6 +135,8 @@ async def serve(
     running = asyncio.ensure_future(engine.run())
     announcing = asyncio.ensure_future(_announce(health, at, ready))
     serving = [running] if http is None else [running, http.task]
+    if report is not None:
+        serving.append(asyncio.ensure_future(report(metrics.registry)))
     for task in (codec, *serving):
         task.add_done_callback(partial(_end_if_failed, shutdown))
     try:

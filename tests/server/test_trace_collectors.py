@@ -13,7 +13,7 @@ from server_process import ServerProcess, Start
 from palimpsest.server.main import FLUSH_S
 
 PROMPTLY = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
-ENDING_S = 10.0
+ENDING_S = 20.0
 """For a server to end once its last traces are given up; loaded machines are slow."""
 
 

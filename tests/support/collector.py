@@ -66,7 +66,7 @@ class _Exports(grpc.GenericRpcHandler):
 
 
 def _main() -> None:
-    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=(_Exports(sys.argv[1]),))
+    server = grpc.server(futures.ThreadPoolExecutor(4), handlers=[_Exports(sys.argv[1])])
     port = server.add_insecure_port(f"127.0.0.1:{sys.argv[2]}")
     server.start()
     print(port, flush=True)
