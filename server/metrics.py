@@ -12,7 +12,7 @@ from palimpsest.engine.api import Usage
 from palimpsest.server.tracing import RequestTrace
 
 WAITING = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-STEPPING = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+STEPPING = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 4.0)
 STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 TOKENS_A_STEP = (0.5, 1, 2, 4, 8, 12, 16, 24, 32, 64)
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -63,6 +63,9 @@ class Metrics:
             "tokens_per_forward", "Tokens of an answer per denoising step.", TOKENS_A_STEP
         )
         self._canvases = counter("canvases", "Canvases that are final.", "converged")
+        for converged in ("yes", "no"):
+            # there from the start, so that shares can be told of what has not happened yet
+            self._canvases.labels(converged)
         self._output = counter("output_tokens", "Tokens of answers.")
         self._prompt = counter("prompt_tokens", "Tokens of prompts.", "cached")
         self._drafts = counter("drafts", "Drafts on offer to callers who want them.", "fate")

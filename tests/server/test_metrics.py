@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from server_process import ServerProcess
 
-from palimpsest.server.metrics import exemplar
+from palimpsest.server.metrics import Metrics, exemplar
 from palimpsest.server.tracing import RequestTrace, Tracing
 from palimpsest.v1 import canvas_pb2, engine_state_pb2, sampling_pb2
 
@@ -114,6 +114,16 @@ def test_openmetrics_is_spoken_to_those_who_ask_for_it(server: ServerProcess) ->
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     names = {family.name for family in open_families(response.text)}
     assert {"palimpsest_calls", "palimpsest_pages", "palimpsest_denoising_step_seconds"} <= names
+
+
+def test_canvases_that_do_not_converge_are_counted_before_there_are_any() -> None:
+    families = {family.name: family for family in Metrics().registry.collect()}
+    totals = {
+        sample.labels["converged"]: sample.value
+        for sample in families["palimpsest_canvases"].samples
+        if sample.name.endswith("_total")
+    }
+    assert totals == {"yes": 0, "no": 0}
 
 
 async def test_a_value_leads_to_its_trace() -> None:
