@@ -183,22 +183,34 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> tuple[float, float, float
     return math.exp(statistics.fmean(logs)), math.exp(low), math.exp(high)
 
 
+def verdict(found: Sequence[float], bar: float | None) -> str | None:
+    """Whether the interval lies on one side of the bar."""
+    if bar is None:
+        return None
+    _, low, high = found
+    return "met" if high <= bar else "missed" if low > bar else "open"
+
+
 def figures(subject: Subject, off: Subject) -> dict[str, object]:
     def compared(value: Callable[[Round], float]) -> list[float]:
         of, to = map(value, subject.rounds), map(value, off.rounds)
         return [round(part, 4) for part in ratio(list(of), list(to))]
 
-    rounds = subject.rounds
+    way, rounds = subject.way, subject.rounds
+    step = compared(lambda one: one.step_ms)
+    request = compared(lambda one: one.median_request_ms)
     requests = sum(len(one.request_ms) for one in rounds)
     return {
-        "way": subject.way.name,
+        "way": way.name,
         "step_ms": round(statistics.fmean(one.step_ms for one in rounds), 3),
-        "step_ratio": compared(lambda one: one.step_ms),
-        "step_bar": subject.way.step_bar,
+        "step_ratio": step,
+        "step_bar": way.step_bar,
+        "step_verdict": verdict(step, way.step_bar),
         "request_ms": round(statistics.fmean(one.median_request_ms for one in rounds), 1),
-        "request_ratio": compared(lambda one: one.median_request_ms),
+        "request_ratio": request,
         "slowest_request_ratio": compared(lambda one: one.slowest_request_ms),
-        "request_bar": subject.way.request_bar,
+        "request_bar": way.request_bar,
+        "request_verdict": verdict(request, way.request_bar),
         "server_cpu_ms_per_request": round(
             1e3 * sum(one.server_cpu_s for one in rounds) / requests, 2
         ),
