@@ -100,6 +100,7 @@ class _Timed:
 
     def __init__(self, runner: Runner) -> None:
         self.runner, self.computing_s = runner, 0.0
+        self.device_ns: int | None = None
 
     def run(self, turns: Listed[Turn], sequences: Sequences) -> list[StepFigures]:
         start = time.perf_counter()

@@ -55,6 +55,8 @@ class Pass:
     end_ns: int
     batch_size: int
     """Canvases that shared it."""
+    device_ns: int | None = None
+    """Of work on the device; None where it is not measured."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -263,6 +265,7 @@ class Sequence:
             changed_count=figures.changed_count,
             mean_entropy=figures.mean_entropy,
             queue_ns=None if canvas.step == 1 else run.start_ns - self.stepped_ns,
+            device_ns=run.device_ns,
             draft=draft_of(canvas, figures, self.limits.vocabulary_size) if shown else None,
         )
 

@@ -19,6 +19,7 @@ from palimpsest.engine.gpu.canvases import (
     empty_reading,
     write_canvases,
 )
+from palimpsest.engine.gpu.clock import DeviceClock
 from palimpsest.engine.gpu.graph import Pool, graphed
 from palimpsest.engine.gpu.layout import Part, PassShape, fields, lay_out, layout_of, padded
 from palimpsest.engine.gpu.network import FusedNetwork
@@ -53,6 +54,9 @@ class PassProgram:
         self._reading = empty_reading(
             shape.canvases, shape.canvas_length, pinned=device.type == "cuda"
         )
+        self._clock = DeviceClock(device)
+        self.device_ns: int | None = None
+        """Of the last run, on the device; None where it is not measured."""
         self._hidden: Hidden | None = None
         self._parts: list[Part] = []
         self._used = self._lay_out()
@@ -77,9 +81,11 @@ class PassProgram:
             self._used = self._lay_out()
         self._packed.send(*self._used)
         self._show([embeddings[part.shows] for part in parts if part.shows is not None])
-        self._launch()
+        with self._clock.around():
+            self._launch()
         if self.network.weights.embedding.is_cuda:
             torch.cuda.current_stream().synchronize()
+        self.device_ns = self._clock.elapsed_ns()
         return self._reading
 
     def hidden_rows(self, parts: Sequence[Part]) -> list[Hidden]:

@@ -47,6 +47,7 @@ class FusedRunner:
         )
         shown = model.capacity.prefill_tokens + BUDGETS[-1] if model.network.vision else 1
         self._shown = weights.embedding.new_zeros(shown, config.hidden_size)
+        self.device_ns: int | None = None
         self._programs: dict[PassShape, PassProgram] = {}
         self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
         self._prepare(model.capacity.max_num_seqs)
@@ -57,6 +58,7 @@ class FusedRunner:
         stepping = self._stepping(running, sequences)
         program = self._program(PassShape.of(parts, self.limits.canvas_length))
         reading = program.run(parts, stepping, self.plain.embeddings(turns, sequences))
+        self.device_ns = program.device_ns
         figures = figures_of(reading, stepping)
         others = [i for i, sequence in enumerate(running) if not self._is_fused(sequence)]
         for i, sequence in enumerate(running):
