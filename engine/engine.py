@@ -97,7 +97,12 @@ class Engine:
         stepping = [self.sequences[t.job.request_id] for t in turns if t.denoise]
         self._begin_canvases(stepping)
         figures = iter(self.runner.run(turns, self.sequences))
-        run = Pass(start_ns=start_ns, end_ns=time.time_ns(), batch_size=len(stepping))
+        run = Pass(
+            start_ns=start_ns,
+            end_ns=time.time_ns(),
+            batch_size=len(stepping),
+            device_ns=self.runner.device_ns,
+        )
         settled = [self._settle(t, next(figures) if t.denoise else None, run) for t in turns]
         self.tally.ran(run)
         return [event for events in settled for event in events]

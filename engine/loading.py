@@ -50,8 +50,7 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         vocabulary_size=config.vocabulary_size,
         end_token_ids=ends,
         parameter_count=sum(parameter.numel() for parameter in network.parameters()),
-        # the fused kernels know no pictures yet
-        sees=network.vision is not None and not fused,
+        sees=network.vision is not None,
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
         defaults=defaults,

@@ -279,6 +279,8 @@ class Stepped:
     draft: Draft | None
     queue_ns: int | None = None
     """Since the end of the canvas's last step; None in its first."""
+    device_ns: int | None = None
+    """Of work on the device in the pass; None where it is not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

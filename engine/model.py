@@ -24,6 +24,7 @@ from palimpsest.engine.shapes import (
     Positions,
     Queries,
     RowMask,
+    Shown,
     SoftEmbedding,
     TokenIds,
 )
@@ -48,7 +49,7 @@ class PictureRows:
 
     rows: RowMask
     """True for those rows."""
-    embeddings: SoftEmbedding
+    embeddings: Shown
     """What they enter as, in their order; unscaled."""
 
 

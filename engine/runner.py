@@ -38,6 +38,9 @@ Sequences = Mapping[int, Sequence]
 class Runner(Protocol):
     """What runs passes on a device."""
 
+    device_ns: int | None
+    """Of the last pass, on the device; None where that is not measured."""
+
     def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
         """One pass; the figures of those turns that denoise, in order.
 
@@ -53,6 +56,7 @@ class PlainRunner:
 
     def __init__(self, model: LoadedModel, noise: Noise, threads: Threads | None) -> None:
         self.model, self.noise, self.threads = model, noise, threads
+        self.device_ns: int | None = None
         config, capacity = model.network.config, model.capacity
         self.cache = PagedCache(config, capacity.pages, dtype=model.dtype, device=model.device)
         vision = model.network.vision
@@ -73,14 +77,14 @@ class PlainRunner:
 
     def segments(self, turns: Ordered[Turn], sequences: Sequences) -> list[Segment]:
         """What the turns need in the pass, in order."""
-        embeddings = self._embeddings(turns, sequences)
+        embeddings = self.embeddings(turns, sequences)
         segments = []
         for turn in turns:
             sequence, cache = sequences[turn.job.request_id], self.cache.of(turn.job.table)
             segments += sequence.segments(turn, cache, self.model.device, embeddings)
         return segments
 
-    def _embeddings(self, turns: Ordered[Turn], sequences: Sequences) -> Mapping[bytes, Tensor]:
+    def embeddings(self, turns: Ordered[Turn], sequences: Sequences) -> Mapping[bytes, Tensor]:
         """Of the pictures that the turns encode, by their keys."""
         pictures = [p for turn in turns for p in sequences[turn.job.request_id].pictures(turn)]
         if not pictures:

@@ -200,7 +200,7 @@ class Scheduler:
     def _chunks(self) -> dict[int, int]:
         """Tokens that each running job encodes: commits whole, prompts within the budget."""
         chunks = {job.request_id: job.pending * job.committing for job in self.running}
-        reading = [job for job in self.running if not job.committing]
+        reading = [job for job in self.running if job.pending and not job.committing]
         left = self._prefill_tokens
         shortest = sorted(reading, key=lambda job: job.pending)
         for order, kept_back in ((shortest, left - left // 2), (reading, 0)):

@@ -16,7 +16,7 @@ from palimpsest.engine.cache import KeyValues
 from palimpsest.engine.config import LayerConfig
 from palimpsest.engine.model import DiffusionGemma, PictureRows, Rows
 from palimpsest.engine.pages import first_seen
-from palimpsest.engine.shapes import Hidden, Keys, Queries, SoftEmbedding, TokenIds
+from palimpsest.engine.shapes import Hidden, Keys, Queries, Shown, SoftEmbedding, TokenIds
 from palimpsest.kernels.attention import attention
 
 
@@ -26,7 +26,7 @@ class PictureSegment:
 
     start: int
     end: int
-    embeddings: SoftEmbedding
+    embeddings: Shown
     """What they enter as."""
 
 

@@ -32,7 +32,7 @@ from palimpsest.engine.noise import NoiseKey
 from palimpsest.engine.reports import draft_of
 from palimpsest.engine.scheduler import Job, Turn
 from palimpsest.engine.segments import PictureSegment, Segment
-from palimpsest.engine.shapes import Canvas, SoftEmbedding
+from palimpsest.engine.shapes import Canvas, Shown
 from palimpsest.engine.vision.blocks import within
 
 
@@ -55,6 +55,8 @@ class Pass:
     end_ns: int
     batch_size: int
     """Canvases that shared it."""
+    device_ns: int | None = None
+    """Of work on the device; None where it is not measured."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,7 +114,7 @@ class Sequence:
         turn: Turn,
         cache: KeyValues,
         device: torch.device,
-        embeddings: Mapping[bytes, SoftEmbedding],
+        embeddings: Mapping[bytes, Shown],
     ) -> list[Segment]:
         """What `turn` needs in the pass: tokens to encode, then the canvas.
 
@@ -263,6 +265,7 @@ class Sequence:
             changed_count=figures.changed_count,
             mean_entropy=figures.mean_entropy,
             queue_ns=None if canvas.step == 1 else run.start_ns - self.stepped_ns,
+            device_ns=run.device_ns,
             draft=draft_of(canvas, figures, self.limits.vocabulary_size) if shown else None,
         )
 

@@ -11,6 +11,8 @@ from torch import Tensor
 Hidden = Float[Tensor, "T H"]
 Features = Float[Tensor, "T F"]
 """Of pictures, before they are brought to the width of the text network."""
+Shown = Float[Tensor, "shown H"]
+"""Pictures as causal rows enter with them."""
 SoftEmbedding = Float[Tensor, "rows H"]
 TokenIds = Int[Tensor, " T"]
 Positions = Int[Tensor, " T"]

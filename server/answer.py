@@ -16,7 +16,7 @@ from palimpsest.engine.api import (
     TextCodec,
     Usage,
 )
-from palimpsest.server.call import AnswerRecord
+from palimpsest.server.answer_record import AnswerRecord
 from palimpsest.server.exchange import (
     AnswerEvent,
     ChatPrompt,
@@ -99,13 +99,13 @@ class AnswerWriter:
         self._told = replace(self._told, cached_prompt_tokens=prefill.cached_count)
         return Started(
             sequence=sequence,
-            request_id=self._record.call.request_id,
+            request_id=self._record.request_id,
             model=self._model,
             prompt_tokens=len(self._submit.prompt_ids),
             cached_prompt_tokens=prefill.cached_count,
             seed=self._submit.sampling.seed,
             canvas_length=self._canvas_length,
-            accepted_ns=self._record.call.accepted_ns,
+            accepted_ns=self._record.accepted_ns,
             prefill_start_ns=prefill.start_ns,
             prefill_end_ns=prefill.end_ns,
         )

@@ -7,7 +7,7 @@ Knows no signals and no command line (main.py does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from opentelemetry.trace import Tracer
+from prometheus_client import CollectorRegistry
 
 from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
 from palimpsest.server.config import ServerConfig
@@ -32,18 +33,23 @@ from palimpsest.server.media.fetching import Fetcher
 from palimpsest.server.media.looking import Looker
 from palimpsest.server.methods import Methods
 from palimpsest.server.metrics import Metrics
+from palimpsest.server.pass_spans import PassSpans
 from palimpsest.server.process import WORKER
 from palimpsest.server.progress import Progress
 from palimpsest.server.reception import SERVICE, Reception
 from palimpsest.server.reflection import Reflection
 from palimpsest.server.service import DiffusionService
 from palimpsest.server.supervisor import Supervisor
+from palimpsest.server.tracing import Tracing
 from palimpsest.v1.service_pb2_grpc import add_DiffusionServiceServicer_to_server
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from palimpsest.server.http.listener import HttpListener
+
+Report = Callable[[CollectorRegistry], Coroutine[Any, Any, None]]
+"""Goes on until it is cancelled."""
 
 CLOSING_S = 1
 """For the transport, once every answer has ended; open health watches use all of it."""
@@ -91,11 +97,13 @@ async def serve(
     shutdown: Shutdown,
     progress: Progress,
     tracer: Tracer | None,
+    report: Report | None = None,
     listening: Callable[[Addresses], None],
     ready: Callable[[Addresses, ModelInfo], None],
     engine_command: Sequence[str] = WORKER,
 ) -> None:
-    """Serve until `shutdown`. `listening` is told the addresses, `ready` these and the model.
+    """Serve until `shutdown`. `listening` is told the addresses, `ready` these and the model;
+    `report` sends metrics meanwhile.
 
     Raises CheckpointError for the model, EngineStopped for the engine, OSError for an address.
     """
@@ -115,7 +123,10 @@ async def serve(
     metrics = Metrics()
     metrics.registry.register(EngineCollector(watch))
     reception = Reception(
-        max_request_s=config.max_request_seconds, tracer=tracer, keys=config.keys, metrics=metrics
+        max_request_s=config.max_request_seconds,
+        tracing=None if tracer is None else _tracing(tracer, config),
+        keys=config.keys,
+        metrics=metrics,
     )
     server = _grpc_server(methods, reception, health, config)
     listener = _http_listener(config)
@@ -130,6 +141,8 @@ async def serve(
     running = asyncio.ensure_future(engine.run())
     announcing = asyncio.ensure_future(_announce(health, at, ready))
     serving = [running] if http is None else [running, http.task]
+    if report is not None:
+        serving.append(asyncio.ensure_future(report(metrics.registry)))
     for task in (codec, *serving):
         task.add_done_callback(partial(_end_if_failed, shutdown))
     try:
@@ -160,6 +173,16 @@ async def drain(gate: Gate, shutdown: Shutdown, timeout_s: float) -> bool:
     for task in tasks:
         task.cancel()
     return drained
+
+
+def _tracing(tracer: Tracer, config: ServerConfig) -> Tracing:
+    shows_passes = config.trace_detail == "step" and config.trace_pass_share > 0
+    return Tracing(
+        tracer=tracer,
+        detail=config.trace_detail,
+        step_share=config.trace_step_share,
+        passes=PassSpans(tracer, config.trace_pass_share) if shows_passes else None,
+    )
 
 
 def _end_if_failed(shutdown: Shutdown, task: asyncio.Future[Any]) -> None:

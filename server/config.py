@@ -54,6 +54,12 @@ class ServerConfig:
     shutdown_timeout: float
     """Seconds that running requests are given to end after SIGTERM."""
     otlp_traces_endpoint: str | None
+    trace_detail: str
+    """One of tracing.DETAILS."""
+    trace_step_share: float
+    """Of traced requests whose steps have spans."""
+    trace_pass_share: float
+    """Of passes that have a span."""
     log_format: str
     """One of logs.FORMATS."""
     ready_json: bool
@@ -83,6 +89,8 @@ class ServerConfig:
         _within("--max-queue", self.max_queue, 0, 100_000)
         _within("--max-request-seconds", self.max_request_seconds, 0.001, 86_400)
         _within("--shutdown-timeout", self.shutdown_timeout, 0, 86_400)
+        _within("--trace-step-share", self.trace_step_share, 0, 1)
+        _within("--trace-pass-share", self.trace_pass_share, 0, 1)
 
     @property
     def max_media_bytes(self) -> int:
@@ -129,21 +137,31 @@ def wants_traces(environment: Mapping[str, str], endpoint: str | None) -> bool:
 
     Raises ValueError for an exporter or protocol other than OTLP over gRPC.
     """
+    anywhere = endpoint or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return _wants("TRACES", environment, bool(anywhere), others=())
+
+
+def wants_metrics(environment: Mapping[str, str]) -> bool:
+    """Whether metrics are to be sent too, by OpenTelemetry's variables: an endpoint for all is not
+    enough, as most collectors of traces take none. Raises as `wants_traces`.
+    """
+    return _wants("METRICS", environment, False, others=("prometheus",))
+
+
+def _wants(
+    signal: str, environment: Mapping[str, str], anywhere: bool, *, others: Sequence[str]
+) -> bool:
+    """`anywhere` is whether there is an endpoint but the signal's own; `others` are exporters that
+    send nothing."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    exporter = environment.get("OTEL_TRACES_EXPORTER", "")
-    if exporter not in ("", "otlp", "none"):
-        raise ValueError(f"OTEL_TRACES_EXPORTER: {exporter!r} is not otlp or none")
-    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get(
+    exporter = environment.get(f"OTEL_{signal}_EXPORTER", "")
+    if exporter not in ("", "otlp", "none", *others):
+        raise ValueError(f"OTEL_{signal}_EXPORTER: {exporter!r} is not otlp or none")
+    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+    wanted = exporter == "otlp" or (exporter == "" and (anywhere or bool(own)))
+    protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or environment.get(
         "OTEL_EXPORTER_OTLP_PROTOCOL"
-    )
-    wanted = exporter == "otlp" or (
-        exporter == ""
-        and bool(
-            endpoint
-            or environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-            or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-        )
     )
     if wanted and protocol not in (None, "grpc"):
         raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not grpc")

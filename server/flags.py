@@ -10,6 +10,7 @@ from typing import Any
 
 from palimpsest.engine.api import BUNDLED, DEFAULT_MAX_NUM_SEQS, DEFAULT_PREFILL_TOKENS
 from palimpsest.server.logs import FORMATS
+from palimpsest.server.tracing import DETAILS
 
 EXAMPLES = """\
 examples:
@@ -172,6 +173,25 @@ SERVER_FLAGS: Mapping[str, dict[str, Any]] = {
     "--otlp-traces-endpoint": {
         "metavar": "URL",
         "help": "send traces here, by OTLP over gRPC; the OTEL_* variables work too",
+    },
+    "--trace-detail": {
+        "choices": DETAILS,
+        "default": "step",
+        "help": "how far down the spans of a trace go (default: %(default)s); which requests are "
+        "traced at all says OTEL_TRACES_SAMPLER",
+    },
+    "--trace-step-share": {
+        "type": float,
+        "default": 1.0,
+        "metavar": "SHARE",
+        "help": "share of traced requests whose steps have spans, 0 to 1 (default: %(default)s)",
+    },
+    "--trace-pass-share": {
+        "type": float,
+        "default": 0.01,
+        "metavar": "SHARE",
+        "help": "share of the engine's passes that become a trace of their own with links to all "
+        "canvases in it, 0 to 1, where --trace-detail is step (default: %(default)s)",
     },
     "--log-format": {
         "choices": FORMATS,

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from opentelemetry.trace import Tracer
 
 from palimpsest.engine.api import CheckpointError, EngineStopped, ModelInfo
-from palimpsest.server.app import Addresses, Shutdown, serve
-from palimpsest.server.config import USAGE_ERROR, ServerConfig, parse, wants_traces
+from palimpsest.server.app import Addresses, Report, Shutdown, serve
+from palimpsest.server.config import USAGE_ERROR, ServerConfig, parse, wants_metrics, wants_traces
 from palimpsest.server.logs import configure
 from palimpsest.server.progress import Progress
 
 FAILED = 1
 """Exit code when the engine ends by itself."""
 FLUSH_S = 3.0
-"""How long the last traces may take to be sent."""
+"""How long the last traces may take to be sent, and the last metrics."""
 READ_BYTES = 4_096
 
 
@@ -41,20 +41,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(config: ServerConfig, progress: Progress) -> None:
+    with contextlib.ExitStack() as stack:
+        tracer = _tracer(config, stack)
+        report = _report(stack)
+        asyncio.run(_serve(config, progress, tracer=tracer, report=report))
+
+
+def _tracer(config: ServerConfig, stack: contextlib.ExitStack) -> Tracer | None:
+    """Sends its spans until the stack unwinds; None where nothing is to be sent."""
     if not wants_traces(os.environ, config.otlp_traces_endpoint):
-        asyncio.run(_serve(config, progress, tracer=None))
-        return
+        return None
     # Not at the top: the exporter takes a third of a second to load, and most servers send nothing.
     from palimpsest.server.telemetry import Telemetry
 
     telemetry = Telemetry(os.environ, config.otlp_traces_endpoint)
-    try:
-        asyncio.run(_serve(config, progress, tracer=telemetry.tracer()))
-    finally:
-        telemetry.shutdown(FLUSH_S)
+    stack.callback(telemetry.shutdown, FLUSH_S)
+    return telemetry.tracer()
 
 
-async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | None) -> None:
+def _report(stack: contextlib.ExitStack) -> Report | None:
+    """Sends metrics; None where nobody wants them."""
+    if not wants_metrics(os.environ):
+        return None
+    from palimpsest.server.otlp_metrics import MetricsSender
+    from palimpsest.server.telemetry import resource
+
+    sender = MetricsSender(os.environ, resource())
+    stack.callback(sender.shutdown, FLUSH_S)
+    return sender.run
+
+
+async def _serve(
+    config: ServerConfig, progress: Progress, *, tracer: Tracer | None, report: Report | None
+) -> None:
     loop = asyncio.get_running_loop()
     shutdown = Shutdown()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,6 +102,7 @@ async def _serve(config: ServerConfig, progress: Progress, *, tracer: Tracer | N
         shutdown=shutdown,
         progress=progress,
         tracer=tracer,
+        report=report,
         listening=listening,
         ready=ready,
     )

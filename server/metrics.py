@@ -12,7 +12,7 @@ from palimpsest.engine.api import Usage
 from palimpsest.server.tracing import RequestTrace
 
 WAITING = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-STEPPING = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+STEPPING = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 4.0)
 STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 TOKENS_A_STEP = (0.5, 1, 2, 4, 8, 12, 16, 24, 32, 64)
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -50,6 +50,11 @@ class Metrics:
             STEPPING,
             "canvases",
         )
+        self._device_s = histogram(
+            "device_step_seconds",
+            "Of the device in a denoising step, once for each canvas in it; GPUs alone.",
+            STEPPING,
+        )
         self._accepted = histogram(
             "accepted_share", "Share of a canvas's positions accepted in a step.", SHARES
         )
@@ -58,6 +63,9 @@ class Metrics:
             "tokens_per_forward", "Tokens of an answer per denoising step.", TOKENS_A_STEP
         )
         self._canvases = counter("canvases", "Canvases that are final.", "converged")
+        for converged in ("yes", "no"):
+            # there from the start, so that shares can be told of what has not happened yet
+            self._canvases.labels(converged)
         self._output = counter("output_tokens", "Tokens of answers.")
         self._prompt = counter("prompt_tokens", "Tokens of prompts.", "cached")
         self._drafts = counter("drafts", "Drafts on offer to callers who want them.", "fate")
@@ -79,10 +87,14 @@ class Metrics:
         self._prompt.labels("no").inc(tokens)
         self._prompt.labels("yes").inc(cached)
 
-    def stepped(self, *, seconds: float, batch_size: int, accepted_share: float) -> None:
-        """A canvas has taken a step."""
+    def stepped(
+        self, *, seconds: float, batch_size: int, accepted_share: float, device_s: float | None
+    ) -> None:
+        """A canvas has taken a step; `device_s` of it on the device, where that was measured."""
         self._step_s.labels(_bucket(batch_size)).observe(seconds)
         self._accepted.observe(accepted_share)
+        if device_s is not None:
+            self._device_s.observe(device_s)
 
     def committed(self, *, steps: int, converged: bool, tokens: int) -> None:
         """A canvas is final."""

@@ -6,13 +6,12 @@ import uuid
 from collections.abc import Mapping
 
 from google.protobuf.message import Message
-from opentelemetry.trace import Tracer
 
 from palimpsest.server import convert
 from palimpsest.server.call import Call
 from palimpsest.server.keys import Keys
 from palimpsest.server.metrics import Metrics
-from palimpsest.server.tracing import TRACE_HEADERS, RequestTrace
+from palimpsest.server.tracing import TRACE_HEADERS, RequestTrace, Tracing
 from palimpsest.v1 import decide_pb2, generation_pb2, service_pb2
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["DiffusionService"].full_name
@@ -25,14 +24,14 @@ class Reception:
         self,
         *,
         max_request_s: float,
-        tracer: Tracer | None,
+        tracing: Tracing | None,
         keys: Keys | None,
         metrics: Metrics | None,
     ) -> None:
         """`max_request_s` bounds every call, also those without a deadline of their own; without
         `keys` anyone may call."""
         self._max_request_s = max_request_s
-        self._tracer = tracer
+        self._tracing = tracing
         self._keys = keys
         self._metrics = metrics
 
@@ -43,13 +42,14 @@ class Reception:
         request_id: str,
         remaining_s: float | None,
         headers: Mapping[str, str],
+        carrier: str,
     ) -> Call:
         """`method` is the full name of what is called, as the log shows it.
 
         `request_id` is the caller's; one that is empty or cannot be logged is replaced.
         `remaining_s` are the seconds to the caller's deadline. `headers`, whose names are in lower
-        case, hold the caller's key and trace. Whoever may not call gets a Call too, and is refused
-        when it begins.
+        case, hold the caller's key and trace. `carrier` is one of those in tracing.py. Whoever may
+        not call gets a Call too, and is refused when it begins.
         """
         usable = request_id and convert.is_request_id(request_id)
         time_limit_s = self._max_request_s if remaining_s is None else remaining_s
@@ -57,10 +57,15 @@ class Reception:
             method=method,
             request_id=request_id if usable else uuid.uuid4().hex,
             time_limit_s=min(time_limit_s, self._max_request_s),
-            trace=None if self._tracer is None else RequestTrace(self._tracer, _traced(headers)),
+            trace=self._trace(headers, carrier),
             metrics=self._metrics,
             refusal=None if self._keys is None else self._keys.refusal(headers),
         )
+
+    def _trace(self, headers: Mapping[str, str], carrier: str) -> RequestTrace | None:
+        if self._tracing is None:
+            return None
+        return RequestTrace(self._tracing, _traced(headers), carrier=carrier)
 
 
 def method_name(name: str) -> str:

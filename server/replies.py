@@ -216,6 +216,7 @@ def _timing(step: Stepped) -> canvas_pb2.StepTiming:
     return canvas_pb2.StepTiming(
         queue_micros=None if step.queue_ns is None else step.queue_ns // 1_000,
         step_micros=(step.end_ns - step.start_ns) // 1_000,
+        device_micros=None if step.device_ns is None else step.device_ns // 1_000,
         batch_size=step.batch_size,
     )
 

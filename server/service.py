@@ -13,6 +13,7 @@ from palimpsest.server.call import Call
 from palimpsest.server.errors import Refused, ending
 from palimpsest.server.methods import Methods
 from palimpsest.server.reception import Reception, method_name, request_id_of
+from palimpsest.server.tracing import GRPC
 from palimpsest.v1 import decide_pb2, engine_state_pb2, generation_pb2, model_pb2
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceServicer
 
@@ -96,6 +97,7 @@ def accepted(
         request_id=request_id,
         remaining_s=context.time_remaining(),
         headers={key: str(value) for key, value in metadata},
+        carrier=GRPC,
     )
 
 

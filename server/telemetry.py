@@ -18,15 +18,20 @@ MAX_QUEUED_SPANS = 16_384
 """About twenty long answers; what comes on top is dropped. OTEL_BSP_MAX_QUEUE_SIZE overrules it."""
 
 
+def resource() -> Resource:
+    """Who sends; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES overrule it."""
+    told = Resource.create()
+    if str(told.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        return told.merge(Resource({SERVICE_NAME: "palimpsest"}))
+    return told
+
+
 class Telemetry:
     """A running exporter. `endpoint` overrules OTEL_EXPORTER_OTLP_ENDPOINT."""
 
     def __init__(self, environment: Mapping[str, str], endpoint: str | None) -> None:
-        resource = Resource.create()
-        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
-            resource = resource.merge(Resource({SERVICE_NAME: "palimpsest"}))
         queue = None if "OTEL_BSP_MAX_QUEUE_SIZE" in environment else MAX_QUEUED_SPANS
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider = TracerProvider(resource=resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(
             BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint), max_queue_size=queue)
         )

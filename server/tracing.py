@@ -6,11 +6,13 @@ Knows the OpenTelemetry API alone; telemetry.py decides whether and where spans 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
+    Link,
     Span,
     SpanKind,
     Status,
@@ -31,54 +33,35 @@ from palimpsest.engine.api import (
     Stepped,
     Usage,
 )
+from palimpsest.server import span_names as names
+from palimpsest.server.canvas_span import CanvasSpan
+from palimpsest.server.pass_spans import PassSpans
 
-# All attribute names. `gen_ai.*` and `rpc.*` are OpenTelemetry's semantic conventions.
-GEN_AI_OPERATION = "gen_ai.operation.name"
-GEN_AI_PROVIDER = "gen_ai.provider.name"
-GEN_AI_MODEL = "gen_ai.request.model"
-GEN_AI_RESPONSE_ID = "gen_ai.response.id"
-GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens"
-GEN_AI_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
-GEN_AI_FINISH_REASONS = "gen_ai.response.finish_reasons"
-RPC_METHOD = "rpc.method"
-RPC_STATUS = "rpc.response.status_code"
-ERROR_TYPE = "error.type"
-CANVASES = "palimpsest.canvases"
-DENOISING_STEPS = "palimpsest.denoising_steps"
-CANVAS_INDEX = "palimpsest.canvas.index"
-CANVAS_STEPS = "palimpsest.canvas.steps"
-CANVAS_CONVERGED = "palimpsest.canvas.converged"
-CANVAS_TOKENS = "palimpsest.canvas.tokens"
-STEP = "palimpsest.step.index"
-STEP_TEMPERATURE = "palimpsest.step.temperature"
-STEP_ACCEPTED = "palimpsest.step.accepted_count"
-STEP_CHANGED = "palimpsest.step.changed_count"
-STEP_ENTROPY = "palimpsest.step.mean_entropy"
-BATCH_SIZE = "palimpsest.batch.size"
-TOKENS = "palimpsest.tokens"
+DETAILS = ("request", "canvas", "step")
+"""How far down spans go; each has those before it."""
+GRPC, CONNECT, HTTP = "grpc", "connectrpc", "http"
+"""What carries a call; the first two as OpenTelemetry calls them."""
 
 SERVER_FAULTS = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
 """What makes a server's span an error; by convention a caller's fault or cancel does not."""
 
-QUEUE_SPAN = "queue"
-PREFILL_SPAN = "prefill"
-CANVAS_SPAN = "canvas"
-STEP_SPAN = "denoising step"
-COMMIT_SPAN = "commit"
-
 _propagator = TraceContextTextMapPropagator()
 TRACE_HEADERS = frozenset(_propagator.fields)
 
 
-class _Canvas:
-    """A canvas whose span is open. A commit may be encoded after the next canvas has begun."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracing:
+    """Which spans there are, for all requests."""
 
-    def __init__(self, span: Span) -> None:
-        self.span = span
-        self.end_ns: int | None = None
-        self.context = set_span_in_context(span)
+    tracer: Tracer
+    detail: str = "step"
+    """One of DETAILS."""
+    step_share: float = 1.0
+    """Share of the requests whose steps have spans, if `detail` goes so far; 0 to 1."""
+    passes: PassSpans | None = None
+    """None: passes have no spans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,19 +75,26 @@ class Ending:
 class RequestTrace:
     """The spans of one request; `begin`, then anything, then `end`."""
 
-    def __init__(self, tracer: Tracer, headers: Mapping[str, str]) -> None:
-        """`headers` are the request's; a `traceparent` among them becomes the parent."""
-        self._tracer = tracer
+    def __init__(
+        self, tracing: Tracing, headers: Mapping[str, str], *, carrier: str = GRPC
+    ) -> None:
+        """`headers` are the request's; a `traceparent` among them becomes the parent. `carrier` is
+        GRPC, CONNECT or HTTP."""
+        self._tracer, self._passes = tracing.tracer, tracing.passes
+        self._carrier = carrier
+        self._shows_canvases = tracing.detail != "request"
+        self._shows_steps = tracing.detail == "step" and random.random() < tracing.step_share
         self._parent = _propagator.extract(headers, context=Context())
-        self._canvases: dict[tuple[int, int], _Canvas] = {}
-        """By the engine's request, of which every answer is one, and index in it."""
+        self._canvases: dict[tuple[int, int], CanvasSpan] = {}
+        """By the engine's request, of which every answer is one, and index in it. A commit may be
+        encoded after the next canvas has begun."""
 
     def begin(self, *, method: str, request_id: str, start_ns: int) -> None:
-        attributes = {
-            RPC_METHOD: method,
-            GEN_AI_PROVIDER: "palimpsest",
-            GEN_AI_RESPONSE_ID: request_id,
-        }
+        attributes = {names.GEN_AI_PROVIDER: "palimpsest", names.GEN_AI_RESPONSE_ID: request_id}
+        if self._carrier == HTTP:
+            attributes[names.HTTP_ROUTE] = method
+        else:
+            attributes |= {names.RPC_SYSTEM: self._carrier, names.RPC_METHOD: method}
         self._start_ns = start_ns
         self._root = self._tracer.start_span(
             method, self._parent, SpanKind.SERVER, attributes, start_time=start_ns
@@ -121,9 +111,9 @@ class RequestTrace:
         self._root.update_name(f"{operation} {model.name}")
         self._root.set_attributes(
             {
-                GEN_AI_OPERATION: operation,
-                GEN_AI_MODEL: model.name,
-                GEN_AI_INPUT_TOKENS: prompt_tokens,
+                names.GEN_AI_OPERATION: operation,
+                names.GEN_AI_MODEL: model.name,
+                names.GEN_AI_INPUT_TOKENS: prompt_tokens,
             }
         )
 
@@ -133,30 +123,31 @@ class RequestTrace:
             return
         match event:
             case Encoded(canvas_index=None):
-                self._span(QUEUE_SPAN, self._context, self._start_ns, event.start_ns, {})
-                self._encoded(PREFILL_SPAN, self._context, event)
+                self._prefilled(event)
+            case _ if not self._shows_canvases:
+                pass
             case Stepped():
                 self._stepped(event)
             case Committed():
-                self._committed(event)
+                self._canvases[event.request_id, event.canvas_index].commit(event)
             case Scored():
-                canvas = self._canvases.pop((event.request_id, 0))
-                canvas.span.set_attribute(CANVAS_STEPS, event.steps)
-                canvas.span.end(event.end_ns)
+                self._canvases.pop((event.request_id, 0)).end(event.end_ns)
             case Encoded(canvas_index=int(index)):
                 canvas = self._canvases.pop((event.request_id, index))
-                self._encoded(COMMIT_SPAN, canvas.context, event)
-                canvas.span.end(event.end_ns)
+                attributes = {names.TOKENS: event.token_count}
+                self._span(names.COMMIT_SPAN, canvas.context, event, attributes)
+                canvas.end(event.end_ns)
 
     def end(self, *, status: str, end_ns: int, endings: Sequence[Ending] = ()) -> None:
         """Close what is open; `status` is a gRPC status name, `endings` are those of answers."""
         if endings:
             self._finish(endings)
         for canvas in self._canvases.values():
-            canvas.span.end(canvas.end_ns or end_ns)
-        self._root.set_attribute(RPC_STATUS, status)
+            canvas.end(canvas.end_ns or end_ns)
+        of_carrier = names.STATUS if self._carrier == HTTP else names.RPC_STATUS
+        self._root.set_attribute(of_carrier, status)
         if status in SERVER_FAULTS:
-            self._root.set_attribute(ERROR_TYPE, status)
+            self._root.set_attribute(names.ERROR_TYPE, status)
             self._root.set_status(Status(StatusCode.ERROR, status))
         self._root.end(end_ns)
 
@@ -164,55 +155,61 @@ class RequestTrace:
         usages = [ending.usage for ending in endings]
         self._root.set_attributes(
             {
-                GEN_AI_OUTPUT_TOKENS: sum(usage.output_tokens for usage in usages),
-                GEN_AI_FINISH_REASONS: tuple(ending.reason for ending in endings),
-                CANVASES: sum(usage.canvases for usage in usages),
-                DENOISING_STEPS: sum(usage.denoising_steps for usage in usages),
+                # answers of a call share its prompt
+                names.GEN_AI_CACHED_TOKENS: usages[0].cached_prompt_tokens,
+                names.GEN_AI_OUTPUT_TOKENS: sum(usage.output_tokens for usage in usages),
+                names.GEN_AI_FINISH_REASONS: tuple(ending.reason for ending in endings),
+                names.CANVASES: sum(usage.canvases for usage in usages),
+                names.DENOISING_STEPS: sum(usage.denoising_steps for usage in usages),
             }
         )
 
-    def _stepped(self, event: Stepped) -> None:
-        key = (event.request_id, event.canvas_index)
-        if key not in self._canvases:
-            span = self._tracer.start_span(
-                CANVAS_SPAN,
-                self._context,
-                attributes={CANVAS_INDEX: event.canvas_index},
-                start_time=event.start_ns,
-            )
-            self._canvases[key] = _Canvas(span)
-        attributes = {
-            STEP: event.step,
-            STEP_TEMPERATURE: event.temperature,
-            STEP_ACCEPTED: event.accepted_count,
-            STEP_CHANGED: event.changed_count,
-            STEP_ENTROPY: event.mean_entropy,
-            BATCH_SIZE: event.batch_size,
-        }
-        context = self._canvases[key].context
-        self._span(STEP_SPAN, context, event.start_ns, event.end_ns, attributes)
+    def _prefilled(self, event: Encoded) -> None:
+        queue = self._tracer.start_span(names.QUEUE_SPAN, self._context, start_time=self._start_ns)
+        queue.end(event.start_ns)
+        attributes = {names.TOKENS: event.token_count, names.CACHED_TOKENS: event.cached_count}
+        self._span(names.PREFILL_SPAN, self._context, event, attributes)
 
-    def _committed(self, event: Committed) -> None:
-        canvas = self._canvases[event.request_id, event.canvas_index]
-        canvas.end_ns = event.end_ns
-        canvas.span.set_attributes(
-            {
-                CANVAS_STEPS: event.steps,
-                CANVAS_CONVERGED: event.converged,
-                CANVAS_TOKENS: len(event.token_ids),
-            }
-        )
-
-    def _encoded(self, name: str, context: Context, event: Encoded) -> None:
-        self._span(name, context, event.start_ns, event.end_ns, {TOKENS: event.token_count})
+    def _stepped(self, step: Stepped) -> None:
+        key = (step.request_id, step.canvas_index)
+        canvas = self._canvases.get(key)
+        if canvas is None:
+            canvas = self._canvases[key] = CanvasSpan(self._tracer, self._context, step)
+        canvas.step(step)
+        links = () if self._passes is None else self._passes.links(step)
+        shown = canvas.span
+        if self._shows_steps:
+            shown = self._span(names.STEP_SPAN, canvas.context, step, _of_step(step), links)
+        if links and self._passes is not None:
+            self._passes.link(shown)
 
     def _span(
         self,
         name: str,
         context: Context,
-        start_ns: int,
-        end_ns: int,
+        event: Encoded | Stepped,
         attributes: Mapping[str, AttributeValue],
-    ) -> None:
-        span = self._tracer.start_span(name, context, attributes=attributes, start_time=start_ns)
-        span.end(end_ns)
+        links: Sequence[Link] = (),
+    ) -> Span:
+        """A span of as long as the event took."""
+        span = self._tracer.start_span(
+            name, context, attributes=attributes, links=links, start_time=event.start_ns
+        )
+        span.end(event.end_ns)
+        return span
+
+
+def _of_step(step: Stepped) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
+        names.STEP: step.step,
+        names.STEP_TEMPERATURE: step.temperature,
+        names.STEP_ACCEPTED: step.accepted_count,
+        names.STEP_CHANGED: step.changed_count,
+        names.STEP_ENTROPY: step.mean_entropy,
+        names.BATCH_SIZE: step.batch_size,
+    }
+    if step.queue_ns is not None:
+        attributes[names.STEP_QUEUE] = step.queue_ns / 1e6
+    if step.device_ns is not None:
+        attributes[names.STEP_DEVICE] = step.device_ns / 1e6
+    return attributes

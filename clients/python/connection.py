@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import grpc
 
 from palimpsest.attempts import Attempts
+from palimpsest.trace_context import trace_headers
 from palimpsest.v1 import generation_pb2
 
 API_KEY_VARIABLE = "PALIMPSEST_API_KEY"
@@ -47,7 +48,8 @@ class Connection:
     """What the server asks of its callers; empty is none, None the first of those that the variable
     PALIMPSEST_API_KEY holds, separated by commas."""
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Headers of every call, such as `traceparent`; an `authorization` wins over `api_key`."""
+    """Headers of every call; an `authorization` wins over `api_key`, and a `traceparent` over that
+    of the OpenTelemetry span that is current when a call is made."""
     timeout_s: float | None = None
     """Seconds a call may take, all of its tries together; None leaves it to the server."""
     retries: int = 3
@@ -74,7 +76,7 @@ class Connection:
     def attempts(self, timeout_s: float | None, metadata: Mapping[str, str] | None) -> Attempts:
         """The tries of one call; its own values win over the connection's."""
         merged: dict[str, str] = {}
-        for headers in (self._authorization(), self.metadata, metadata or {}):
+        for headers in (self._authorization(), trace_headers(), self.metadata, metadata or {}):
             merged |= {name.lower(): value for name, value in headers.items()}
         return Attempts(
             retries=self.retries,

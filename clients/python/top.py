@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections import deque
@@ -112,11 +113,13 @@ def _work(state: EngineState) -> Text:
     return _figures(
         ("running", f"{state.running_requests}"),
         ("waiting", f"{state.waiting_requests}"),
-        ("step", f"{state.last_step_s * 1e3:.1f} ms"),
-        ("canvases in it", f"{state.last_batch_size}"),
+        ("last step", f"{state.last_step_s * 1e3:.1f} ms, {_canvases(state.last_batch_size)}"),
         ("steps/s", f"{state.steps_per_second:.1f}"),
-        ("canvases/step", f"{state.canvases_per_step:.1f}"),
     )
+
+
+def _canvases(count: int) -> str:
+    return "1 canvas" if count == 1 else f"{count} canvases"
 
 
 def _cache(state: EngineState) -> Text:
@@ -134,11 +137,12 @@ def _speeds(state: EngineState, curve: Sequence[float]) -> Text:
     row = _figures(
         ("tokens/s", f"{state.output_tokens_per_second:,.0f}"),
         ("with padding", f"{state.effective_tokens_per_second:,.0f}"),
+        ("canvases/step", f"{state.canvases_per_step:.1f}"),
     )
     highest = max(curve, default=0.0)
     if highest > 0:
         steps = len(_CURVE) - 1
-        row.append("  " + "".join(_CURVE[round(steps * one / highest)] for one in curve), "cyan")
+        row.append("".join(_CURVE[round(steps * one / highest)] for one in curve), "cyan")
     return row
 
 
@@ -162,5 +166,6 @@ def _figures(*figures: tuple[str, str]) -> Text:
 
 
 def _bar(share: float) -> Text:
-    full = round(BAR_CELLS * min(max(share, 0.0), 1.0))
+    # a little is more than nothing
+    full = min(math.ceil(BAR_CELLS * share), BAR_CELLS)
     return Text.assemble(("━" * full, "cyan"), ("─" * (BAR_CELLS - full), "dim"))

@@ -16,14 +16,21 @@ from torch import Tensor
 
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import PAGE_TOKENS, Window, first_seen
-from palimpsest.kernels.fused.segment_table import TILE_ROWS, SegmentTable
+from palimpsest.kernels.fused.segment_table import (
+    CANVAS,
+    CAUSAL,
+    PICTURE,
+    TILE_ROWS,
+    SegmentTable,
+)
 
 Fields = dict[str, tuple[torch.dtype, int]]
 """Of `Packed`."""
 Numbers = Mapping[str, np.ndarray]
 
-_TABLE = ("first_row", "rows", "start", "causal")
-_DEAD = {"token_ids": 0, "positions": 0, "alive": 0, "canvas_rows": -1, "tile_segment": -1}
+_TABLE = ("first_row", "rows", "start", "kind")
+_DEAD = {"token_ids": 0, "positions": 0, "alive": 0}
+_DEAD |= dict.fromkeys(("canvas_rows", "shown_rows", "tile_segment"), -1)
 """What stands where there is no segment."""
 
 
@@ -39,14 +46,34 @@ class Part:
     length: int
     token_ids: Sequence[int] | None
     """None for a canvas, whose tokens the device has."""
+    shows: bytes | None
+    """The key of the picture that it is, all of it."""
 
     @classmethod
     def of(
-        cls, table: PageTable, *, start: int, length: int, token_ids: Sequence[int] | None = None
+        cls,
+        table: PageTable,
+        *,
+        start: int,
+        length: int,
+        token_ids: Sequence[int] | None = None,
+        shows: bytes | None = None,
     ) -> Part:
         return cls(
-            table=table, version=table.version, start=start, length=length, token_ids=token_ids
+            table=table,
+            version=table.version,
+            start=start,
+            length=length,
+            token_ids=token_ids,
+            shows=shows,
         )
+
+    @property
+    def kind(self) -> int:
+        """As the segment table has it."""
+        if self.token_ids is None:
+            return CANVAS
+        return CAUSAL if self.shows is None else PICTURE
 
     @property
     def end(self) -> int:
@@ -111,6 +138,8 @@ class PassLayout:
     """[T] bool: rows of a segment."""
     canvas_rows: Tensor
     """[T] int32: which of the L a row is; -1 for all others."""
+    shown_rows: Tensor
+    """[T] int32: which row of pictures a row is; -1 for all others."""
     rows_of_canvases: Tensor
     """[L] int64: their rows; 0 where a canvas is shorter or there is none."""
     slots: dict[Window, Tensor]
@@ -124,7 +153,8 @@ def fields(shape: PassShape, windows: Iterable[Window], *, context_tokens: int) 
     segments can see in sequences of `context_tokens`.
     """
     whole, windows = torch.int32, _ordered(windows)
-    rows = dict.fromkeys(("token_ids", "positions", "canvas_rows"), (whole, shape.rows))
+    names = ("token_ids", "positions", "canvas_rows", "shown_rows")
+    rows = dict.fromkeys(names, (whole, shape.rows))
     rows |= {_slots(window): (whole, shape.rows) for window in windows}
     table = {"tile_segment": (whole, shape.rows // TILE_ROWS)}
     table |= dict.fromkeys((*_TABLE, *map(_offset, windows)), (whole, shape.segments))
@@ -146,7 +176,14 @@ def layout_of(there: Mapping[str, Tensor], windows: Iterable[Window]) -> PassLay
         )
         for window in windows
     }
-    rows = ("token_ids", "positions", "alive", "canvas_rows", "rows_of_canvases")
+    rows = (
+        "token_ids",
+        "positions",
+        "alive",
+        "canvas_rows",
+        "shown_rows",
+        "rows_of_canvases",
+    )
     return PassLayout(
         **{name: there[name] for name in rows},
         slots={window: there[_slots(window)] for window in windows},
@@ -164,10 +201,10 @@ def lay_out(
     for name, filling in (_DEAD | {_slots(window): -1 for window in windows}).items():
         here[name].fill(filling)
     here["rows_of_canvases"].fill(0)
-    row = canvas = 0
+    row = canvas = shown = 0
     for index, part in enumerate(parts):
         here["tile_segment"][row // TILE_ROWS : (row + padded(part.length)) // TILE_ROWS] = index
-        numbers = (row, part.length, part.start, part.token_ids is not None)
+        numbers = (row, part.length, part.start, part.kind)
         for name, number in zip(_TABLE, numbers, strict=True):
             here[name][index] = number
         rows = slice(row, row + part.length)
@@ -180,6 +217,9 @@ def lay_out(
             canvas += 1
         else:
             here["token_ids"][rows] = part.token_ids
+            if part.shows is not None:
+                here["shown_rows"][rows] = np.arange(shown, shown + part.length)
+                shown += part.length
             for window in windows:
                 here[_slots(window)][rows] = _slots_of(part, window)
         row += padded(part.length)

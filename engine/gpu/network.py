@@ -20,7 +20,7 @@ from palimpsest.engine.gpu.side import Side
 from palimpsest.engine.gpu.weights import LayerWeights, MlpWeights, NetworkWeights
 from palimpsest.engine.model import frequencies_of
 from palimpsest.engine.pages import Window
-from palimpsest.engine.shapes import Hidden, SoftEmbedding
+from palimpsest.engine.shapes import Hidden, Shown, SoftEmbedding
 from palimpsest.kernels.fused.after_attention import after_attention
 from palimpsest.kernels.fused.after_experts import MlpOutputs, OfSlots, after_experts
 from palimpsest.kernels.fused.attention import attention
@@ -77,10 +77,14 @@ class FusedNetwork:
         return list(dict.fromkeys(layer.window for layer in self.config.layers))
 
     def forward(
-        self, layout: PassLayout, canvas_tokens: Tensor, soft_embedding: SoftEmbedding
+        self,
+        layout: PassLayout,
+        canvas_tokens: Tensor,
+        soft_embedding: SoftEmbedding,
+        shown: Shown,
     ) -> Hidden:
-        """Final normalised hidden states [T, H], given the tokens [L] of the canvas rows and what
-        the last step told each of them (zeros where there was none).
+        """Final normalised hidden states [T, H], given the tokens [L] of the canvas rows, what the
+        last step told each of them (zeros where there was none), and the rows [P, H] of pictures.
         """
         weights = self.weights
         stream, entered = enter(
@@ -90,6 +94,8 @@ class FusedNetwork:
             canvas_tokens=canvas_tokens,
             signal=self._signal(soft_embedding),
             canvas_rows=layout.canvas_rows,
+            shown=shown,
+            shown_rows=layout.shown_rows,
             norm=weights.layers[0].input_norm,
             epsilon=self.config.epsilon,
             quantised=self.quantised,

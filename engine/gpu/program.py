@@ -6,7 +6,8 @@ elsewhere they run as they are written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 
@@ -18,6 +19,7 @@ from palimpsest.engine.gpu.canvases import (
     empty_reading,
     write_canvases,
 )
+from palimpsest.engine.gpu.clock import DeviceClock
 from palimpsest.engine.gpu.graph import Pool, graphed
 from palimpsest.engine.gpu.layout import Part, PassShape, fields, lay_out, layout_of, padded
 from palimpsest.engine.gpu.network import FusedNetwork
@@ -25,11 +27,13 @@ from palimpsest.engine.gpu.packed import Packed
 from palimpsest.engine.gpu.sampler import CanvasBatch, StepReading, step
 from palimpsest.engine.gpu.store import CanvasStore
 from palimpsest.engine.memory import CANVASES_AT_ONCE
-from palimpsest.engine.shapes import Hidden
+from palimpsest.engine.shapes import Hidden, Shown
 
 
 class PassProgram:
-    """Made once for a shape; `pool` is given where there are graphs."""
+    """Made once for a shape; `shown` has room for the rows of pictures, which passes may share;
+    `pool` is given where there are graphs.
+    """
 
     def __init__(
         self,
@@ -37,10 +41,11 @@ class PassProgram:
         store: CanvasStore,
         shape: PassShape,
         *,
+        shown: Shown,
         context_tokens: int,
         pool: Pool | None,
     ) -> None:
-        self.network, self.store, self.shape = network, store, shape
+        self.network, self.store, self.shape, self._shown = network, store, shape, shown
         self.windows = network.windows
         device = network.weights.embedding.device
         of_layout = fields(shape, self.windows, context_tokens=context_tokens)
@@ -49,6 +54,9 @@ class PassProgram:
         self._reading = empty_reading(
             shape.canvases, shape.canvas_length, pinned=device.type == "cuda"
         )
+        self._clock = DeviceClock(device)
+        self.device_ns: int | None = None
+        """Of the last run, on the device; None where it is not measured."""
         self._hidden: Hidden | None = None
         self._parts: list[Part] = []
         self._used = self._lay_out()
@@ -56,8 +64,14 @@ class PassProgram:
         self._packed.send(*self._used)
         self._launch: Callable[[], None] = self._run if pool is None else graphed(self._run, pool)
 
-    def run(self, parts: Sequence[Part], stepping: Sequence[Stepping]) -> StepReading:
-        """A pass over `parts`, whose canvases are `stepping`, in this order.
+    def run(
+        self,
+        parts: Sequence[Part],
+        stepping: Sequence[Stepping],
+        embeddings: Mapping[bytes, Shown] = MappingProxyType({}),
+    ) -> StepReading:
+        """A pass over `parts`, whose canvases are `stepping`, in this order, and whose pictures
+        have these `embeddings`.
 
         The next run overwrites what is returned.
         """
@@ -66,9 +80,12 @@ class PassProgram:
             self._parts = list(parts)
             self._used = self._lay_out()
         self._packed.send(*self._used)
-        self._launch()
+        self._show([embeddings[part.shows] for part in parts if part.shows is not None])
+        with self._clock.around():
+            self._launch()
         if self.network.weights.embedding.is_cuda:
             torch.cuda.current_stream().synchronize()
+        self.device_ns = self._clock.elapsed_ns()
         return self._reading
 
     def hidden_rows(self, parts: Sequence[Part]) -> list[Hidden]:
@@ -81,6 +98,12 @@ class PassProgram:
             first += padded(part.length)
         return rows
 
+    def _show(self, pictures: Sequence[Shown]) -> None:
+        first = 0
+        for rows in pictures:
+            self._shown[first : first + len(rows)] = rows
+            first += len(rows)
+
     def _lay_out(self) -> tuple[str, int]:
         length = self.shape.canvas_length
         return lay_out(self._parts, self._packed.here, self.windows, canvas_length=length)
@@ -89,7 +112,7 @@ class PassProgram:
         network, layout = self.network, self._layout
         batch = batch_of(self._packed.there, self.store)
         self._hidden = network.forward(
-            layout, batch.progress.tokens.flatten(), batch.soft_embedding
+            layout, batch.progress.tokens.flatten(), batch.soft_embedding, self._shown
         )
         hidden = self._hidden.index_select(0, layout.rows_of_canvases)
         for first in range(0, self.shape.canvases, CANVASES_AT_ONCE):

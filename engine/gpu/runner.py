@@ -24,6 +24,8 @@ from palimpsest.engine.runner import PlainRunner, Sequences
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.scheduler import Turn
 from palimpsest.engine.sequence import Sequence
+from palimpsest.engine.vision.blocks import by_picture
+from palimpsest.engine.vision.config import BUDGETS
 
 
 class FusedRunner:
@@ -43,6 +45,9 @@ class FusedRunner:
                 device=model.device,
             )
         )
+        shown = model.capacity.prefill_tokens + BUDGETS[-1] if model.network.vision else 1
+        self._shown = weights.embedding.new_zeros(shown, config.hidden_size)
+        self.device_ns: int | None = None
         self._programs: dict[PassShape, PassProgram] = {}
         self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
         self._prepare(model.capacity.max_num_seqs)
@@ -52,7 +57,8 @@ class FusedRunner:
         running = [sequences[turn.job.request_id] for turn in turns if turn.denoise]
         stepping = self._stepping(running, sequences)
         program = self._program(PassShape.of(parts, self.limits.canvas_length))
-        reading = program.run(parts, stepping)
+        reading = program.run(parts, stepping, self.plain.embeddings(turns, sequences))
+        self.device_ns = program.device_ns
         figures = figures_of(reading, stepping)
         others = [i for i, sequence in enumerate(running) if not self._is_fused(sequence)]
         for i, sequence in enumerate(running):
@@ -94,6 +100,7 @@ class FusedRunner:
                 self.network,
                 self.seats.store,
                 shape,
+                shown=self._shown,
                 context_tokens=self.limits.max_context_tokens,
                 pool=self._pool,
             )
@@ -130,8 +137,9 @@ def _parts(turn: Turn, sequence: Sequence) -> Iterator[Part]:
     """What the turn needs in the pass, in order."""
     table = turn.job.table
     for start, end in sequence.pieces(turn):
-        ids = turn.job.tokens[start:end]
-        yield Part.of(table, start=start, length=end - start, token_ids=ids)
+        for first, last, shows in by_picture(sequence.request.pictures, start, end):
+            ids = turn.job.tokens[first:last]
+            yield Part.of(table, start=first, length=last - first, token_ids=ids, shows=shows)
     if turn.denoise:
         start, length = turn.start + turn.encode, len(_canvas(sequence).token_ids)
         yield Part.of(table, start=start, length=length)

@@ -6,6 +6,8 @@ share a key head are stacked as rows of one product.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,8 +18,8 @@ NEVER = float("-inf")
 
 
 class BatchAttention:
-    """Causal rows look back in their own example; canvas rows at what lies before their canvas, and
-    at the canvas.
+    """Causal rows look back in their own example, and at all of a picture that they are in; canvas
+    rows at what lies before their canvas, and at the canvas.
     """
 
     def __init__(self, batch: Batch, config: ModelConfig) -> None:
@@ -31,6 +33,9 @@ class BatchAttention:
         place = torch.arange(self.width, device=device)
         kinds = {layer.window: layer for layer in config.layers}
         self.masks = {window: _masks(place, batch, kind) for window, kind in kinds.items()}
+        if any(batch.pictures):
+            blocks = _blocks(place, batch)
+            self.masks = {w: (back.where(~blocks, 0.0), c) for w, (back, c) in self.masks.items()}
 
     @torch.compiler.disable
     def __call__(self, layer: LayerConfig, *, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -65,6 +70,28 @@ def _masks(place: Tensor, batch: Batch, layer: LayerConfig) -> tuple[Tensor, Ten
         before = before & (place >= batch.start[:, None] - layer.canvas_window)
     canvas = torch.cat([before, torch.ones_like(batch.answer)], 1)[:, None, None, None]
     return _additive(back), _additive(canvas)
+
+
+def _blocks(place: Tensor, batch: Batch) -> Tensor:
+    """[B, 1, 1, P, P] whether two places are in the same picture."""
+    number = torch.full((len(batch.pictures), len(place)), -1, device=place.device)
+    for example, pictures in enumerate(batch.pictures):
+        for index, picture in enumerate(pictures):
+            number[example, picture.start : picture.end] = index
+    same = (number[:, :, None] == number[:, None]) & (number >= 0)[:, None]
+    return same[:, None, None]
+
+
+def attend_pictures(query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[int]) -> Tensor:
+    """The vision tower's attention: each picture sees itself, pictures of one length together."""
+    parts = [x.split(list(lengths)) for x in (query, key, value)]
+    output: list[Tensor] = [query] * len(lengths)
+    for length in set(lengths):
+        members = [i for i, other in enumerate(lengths) if other == length]
+        q, k, v = (torch.stack([part[i] for i in members]) for part in parts)
+        for i, attended in zip(members, _attend(q, k, v, q.new_zeros(())), strict=True):
+            output[i] = attended
+    return torch.cat(output)
 
 
 def _additive(seen: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Training batches: rows of several examples laid end to end.
 
-An example is a prompt with the canvases of its answer. One pass of the network is the prefill, all
+An example is a prompt, perhaps with pictures, with the canvases of its answer. One pass of the
+network is the prefill, all
 commits and a denoising step of every canvas at once: the prompt and the clean canvases before the
 last are causal rows; the canvases come behind them, each COPIES times with its own noise, and see
 what lies before their own start.
@@ -16,10 +17,14 @@ from random import Random
 import torch
 from torch import Tensor
 
+from palimpsest.engine.messages import Picture
 from palimpsest.engine.training import tokenizer
-from palimpsest.engine.training.items import Item, assistant, draw
+from palimpsest.engine.training.export import IMAGE_BUDGET, processing
+from palimpsest.engine.training.items import Item, Still, assistant, draw
 from palimpsest.engine.training.rendering import Renderer, completion
 from palimpsest.engine.training.skills import SKILLS
+from palimpsest.engine.vision.expansion import Expanded, Frame, Medium, expand
+from palimpsest.engine.vision.patches import PictureCutter
 
 HISTORY_SHARE = 0.1
 SYSTEM_SHARE = 0.05
@@ -42,6 +47,7 @@ class Example:
     prompt: list[int]
     canvases: list[list[int]]
     length: int
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,8 @@ class Batch:
     """[T]"""
     prefixes: list[int]
     """Causal rows of each example."""
+    pictures: list[tuple[Picture, ...]]
+    """Of each example."""
     example: Tensor
     """[K] which example a canvas belongs to."""
     start: Tensor
@@ -83,6 +91,7 @@ class ExampleSource:
     def __init__(self) -> None:
         self.tokenizer = tokenizer.build()
         self.renderer = Renderer()
+        self._cutter = PictureCutter(processing())
 
     def draw(
         self, mixture: Mixture, *, count: int, random: Random, held_out: bool = False
@@ -96,12 +105,24 @@ class ExampleSource:
         """Token ids of text, special tokens recognised."""
         return self.tokenizer.encode(text).ids
 
+    def prompt(self, item: Item) -> Expanded:
+        """Token ids and pictures of a conversation."""
+        ids = self.encode(self.renderer.prompt(item))
+        media = [self._cut(medium) for medium in item.media]
+        return expand(ids, media, tokenizer.PICTURES, self.encode)
+
+    def _cut(self, medium: Still | tuple[Still, ...]) -> Medium:
+        if isinstance(medium, Still):
+            return self._cutter.cut(medium.picture, IMAGE_BUDGET)
+        cut = self._cutter.cut
+        return [Frame(seconds=s.seconds, picture=cut(s.picture, IMAGE_BUDGET)) for s in medium]
+
     def _example(self, item: Item, length: int) -> Example:
-        prompt = self.encode(self.renderer.prompt(item))
+        prompt = self.prompt(item)
         answer = self.encode(completion(item))
         filled = answer + [END_ID] * (-len(answer) % length)
         canvases = [filled[first : first + length] for first in range(0, len(filled), length)]
-        return Example(prompt, canvases, len(answer))
+        return Example(prompt.token_ids, canvases, len(answer), prompt.pictures)
 
 
 def _surround(item: Item, random: Random) -> Item:
@@ -145,4 +166,8 @@ def collate(examples: list[Example], device: torch.device) -> Batch:
         "answer": places < ends[:, None],
     }
     on_device = {name: tensor.to(device) for name, tensor in tensors.items()}
-    return Batch(prefixes=[len(prefix) for prefix in prefixes], **on_device)
+    return Batch(
+        prefixes=[len(prefix) for prefix in prefixes],
+        pictures=[example.pictures for example in examples],
+        **on_device,
+    )

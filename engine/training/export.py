@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
 from palimpsest.engine.training import tokenizer
+from palimpsest.engine.vision.config import BUDGETS
+from palimpsest.engine.vision.patches import Processing
 from palimpsest.engine.weights import published_name
 
 END_TOKENS = (1, 106, 50)
@@ -26,9 +29,11 @@ GENERATION = {
     "pad_token_id": 0,
 }
 
-PROCESSOR = {
+IMAGE_BUDGET = 70
+"""Tokens of an image, the fewest there can be: it is trained on nothing else."""
+PROCESSOR: dict[str, Any] = {
     "processor_class": "Gemma4Processor",
-    "image_seq_length": 280,
+    "image_seq_length": IMAGE_BUDGET,
     "image_processor": {
         "image_processor_type": "Gemma4ImageProcessor",
         "do_convert_rgb": True,
@@ -37,7 +42,7 @@ PROCESSOR = {
         "do_resize": True,
         "image_mean": [0.0, 0.0, 0.0],
         "image_std": [1.0, 1.0, 1.0],
-        "max_soft_tokens": 280,
+        "max_soft_tokens": IMAGE_BUDGET,
         "patch_size": 16,
         "pooling_kernel_size": 3,
         "resample": 3,
@@ -51,6 +56,19 @@ PROCESSOR = {
         "pooling_kernel_size": 3,
     },
 }
+
+
+def processing() -> Processing:
+    """How pictures are cut for it."""
+    image, video = PROCESSOR["image_processor"], PROCESSOR["video_processor"]
+    return Processing(
+        patch_size=image["patch_size"],
+        pooling=image["pooling_kernel_size"],
+        image_budget=image["max_soft_tokens"],
+        frame_budget=video["max_soft_tokens"],
+        frame_count=video["num_frames"],
+        longest_side=BUDGETS[-1] * image["pooling_kernel_size"],
+    )
 
 
 def export(weights: dict[str, torch.Tensor], config: Path, folder: Path) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from PIL import Image
+
 HELD_OUT_SHARE = 0.15
 
 Message = Mapping[str, Any]
@@ -26,6 +28,15 @@ class Call:
     arguments: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A picture, or a frame of a video."""
+
+    picture: Image.Image
+    seconds: float = 0.0
+    """From the video's start."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """A conversation, what it is about, and the only right way to go on."""
@@ -38,6 +49,8 @@ class Item:
     """Written before the answer if the item thinks."""
     call: Call | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
+    media: tuple[Still | tuple[Still, ...], ...] = ()
+    """Images, and videos as their frames, in the order of the parts of messages for them."""
     thinking: bool = False
     """Whether the thinking switch is on."""
 
@@ -57,7 +70,7 @@ def ask(question: str, canonical: str, answer: str) -> Item:
     return Item(messages=(user(question),), canonical=canonical, answer=answer)
 
 
-def user(content: str) -> Message:
+def user(content: str | list[Mapping[str, str]]) -> Message:
     return {"role": "user", "content": content}
 
 

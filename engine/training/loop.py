@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -28,6 +29,9 @@ from palimpsest.engine.training.objective import Loss, loss_of
 from palimpsest.engine.training.probe import Probe
 from palimpsest.engine.training.recipe import Recipe
 from palimpsest.engine.weights import load_model
+
+MEASURED_SHARE = 0.5
+"""What a measurement counts against those before it."""
 
 
 @runtime_checkable
@@ -61,13 +65,11 @@ class Trainer:
         initialise(self.model)
         self.model.to(device)
         self.probe = Probe(self.model, device, self.source)
-        matrices = [p for p in self.model.parameters() if p.ndim >= 2]
-        vectors = [p for p in self.model.parameters() if p.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": recipe.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+        self.optimizer = _optimizer(self.model, recipe)
+        self.accuracies = dict.fromkeys(recipe.skills, 0.0)
+        """Of each skill, over the last measurements."""
+        self.measured = True
+        """Whether what it knows is known; a fresh network knows nothing."""
         self.step = 0
 
     def start_from(self, folder: Path) -> None:
@@ -78,6 +80,7 @@ class Trainer:
         config = read_config(folder)
         small = load_model(folder, config, dtype=torch.float32, device=self.device)
         self.model.load_state_dict(grown(small, self.model))
+        self.measured = False
 
     def run(self, folder: Path, watcher: Watcher, *, save_every: int) -> None:
         """Trains to the recipe's last step, saving to and resuming from `folder`."""
@@ -85,30 +88,28 @@ class Trainer:
         state = folder / "state.pt"
         if state.exists():
             self._load(state)
+        elif not self.measured:
+            watcher.probed(0, self._probe())
         while self.step < self.recipe.steps:
             watcher.trained(self.step + 1, self._train_step())
             self.step += 1
             last = self.step == self.recipe.steps
             if self.step % self.recipe.probe_every == 0 or last:
-                watcher.probed(self.step, self._accuracies())
+                watcher.probed(self.step, self._probe())
             if self.rank == 0 and (self.step % save_every == 0 or last):
                 self._save(state)
 
     def _train_step(self) -> dict[str, float]:
         rate = _rate(self.recipe, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
         random = Random(f"{self.recipe.seed} {self.step} {self.rank}")
         generator = torch.Generator(self.device).manual_seed(random.getrandbits(62))
-        recipe = self.recipe
         losses = {
-            "short": self._learn(self._short_mixture(), recipe.short_examples, random, generator)
+            name: self._learn(mixture, count, random, generator)
+            for name, mixture, count in self.mixtures()
         }
-        if self.step >= recipe.long_from_step:
-            losses["long"] = self._learn(
-                self._long_mixture(), recipe.long_examples, random, generator
-            )
         self._average_gradients()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
         self.optimizer.step()
@@ -130,20 +131,34 @@ class Trainer:
         loss.total.backward()
         return loss
 
+    def mixtures(self) -> Iterator[tuple[str, Mixture, int]]:
+        """What this step is trained on, and on how many examples of each over all processes."""
+        recipe = self.recipe
+        yield "short", self._short_mixture(), recipe.short_examples
+        if self.step >= recipe.long_from_step:
+            yield "long", self._wide_mixture(recipe.long_skills, 1.0), recipe.long_examples
+        if recipe.seeing_skills:
+            yield "seeing", self._wide_mixture(recipe.seeing_skills, 0.2), recipe.seeing_examples
+
     def _short_mixture(self) -> Mixture:
         narrow = Random(f"width {self.recipe.seed} {self.step}").random() < self.recipe.narrow_share
         return Mixture(
-            skills=self.recipe.short_skills,
+            skills=self._wanted(self.recipe.short_skills),
             canvas_length=self.recipe.narrow_canvas if narrow else self.config.canvas_length,
             filling_weight=0.2,
         )
 
-    def _long_mixture(self) -> Mixture:
+    def _wide_mixture(self, skills: Mapping[str, float], filling_weight: float) -> Mixture:
         return Mixture(
-            skills=self.recipe.long_skills,
+            skills=self._wanted(skills),
             canvas_length=self.config.canvas_length,
-            filling_weight=1.0,
+            filling_weight=filling_weight,
         )
+
+    def _wanted(self, skills: Mapping[str, float]) -> dict[str, float]:
+        """Weights of skills, more of what is still answered wrong."""
+        kept = self.recipe.known_share
+        return {skill: w * (kept + 1 - self.accuracies[skill]) for skill, w in skills.items()}
 
     def _average_gradients(self) -> None:
         if self.processes == 1:
@@ -156,9 +171,17 @@ class Trainer:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
+    def _probe(self) -> dict[str, float]:
+        """Measures the skills, which the mixture then follows."""
+        measured, share = self._accuracies(), MEASURED_SHARE if self.measured else 1.0
+        for skill, accuracy in measured.items():
+            self.accuracies[skill] += share * (accuracy - self.accuracies[skill])
+        self.measured = True
+        return measured
+
     def _accuracies(self) -> dict[str, float]:
         """Each process measures its share of the skills."""
-        skills = [*self.recipe.short_skills, *self.recipe.long_skills]
+        skills = self.recipe.skills
         mine = skills[self.rank :: self.processes]
         count = self.recipe.probe_items
         # what is compiled for training would be compiled again for every shape of the engine's
@@ -178,6 +201,7 @@ class Trainer:
             "recipe": asdict(self.recipe),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "accuracies": self.accuracies,
         }
         torch.save(state, partial)
         partial.rename(path)
@@ -188,6 +212,7 @@ class Trainer:
             raise ValueError(f"{path} belongs to another recipe: {json.dumps(state['recipe'])}")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.accuracies = state["accuracies"]
         self.step = state["step"]
 
 
@@ -204,6 +229,17 @@ def initialise(model: DiffusionGemma) -> None:
             ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")
         ):
             parameter.fill_(0.5)
+
+
+def _optimizer(model: DiffusionGemma, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; only matrices decay, and the vision tower has a rate of its own."""
+    groups = []
+    for seeing, share in ((False, 1.0), (True, recipe.vision_rate)):
+        own = [p for name, p in model.named_parameters() if name.startswith("vision.") is seeing]
+        for matrices, decay in ((True, recipe.weight_decay), (False, 0.0)):
+            parameters = [p for p in own if (p.ndim >= 2) is matrices]
+            groups.append({"params": parameters, "weight_decay": decay, "share": share})
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 
 
 def _rate(recipe: Recipe, step: int) -> float:

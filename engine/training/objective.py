@@ -8,14 +8,15 @@ router's balance loss keeps experts in use (Fedus, Zoph, Shazeer: "Switch Transf
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from palimpsest.engine.layers import Router
-from palimpsest.engine.model import DiffusionGemma, Rows
-from palimpsest.engine.training.attention import BatchAttention
+from palimpsest.engine.model import DiffusionGemma, PictureRows, Rows
+from palimpsest.engine.training.attention import BatchAttention, attend_pictures
 from palimpsest.engine.training.batches import Batch, Example, collate
 from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_once
 
@@ -53,10 +54,11 @@ def loss_of(
     batch = collate(examples, generator.device)
     clean = batch.token_ids[batch.on_canvas].view_as(batch.answer)
     state, full = corrupt(clean, batch.answer, model.config, generator)
+    shown = look(model, batch)
     for share in STEPPED_SHARES:
-        _step(model, examples[: round(len(examples) * share)], state, generator)
+        _step(model, examples[: round(len(examples) * share)], state, shown, generator)
     with BalanceLoss(model) as balance:
-        logits = _predict(model, batch, state)
+        logits = predict(model, batch, state, shown)
     errors = nn.functional.cross_entropy(
         logits.flatten(0, 1), clean.flatten(), reduction="none"
     ).view_as(clean)
@@ -71,30 +73,55 @@ def loss_of(
     )
 
 
+def look(model: DiffusionGemma, batch: Batch) -> Tensor | None:
+    """Soft tokens of all pictures in their order."""
+    pictures = [picture for pictures in batch.pictures for picture in pictures]
+    if not pictures:
+        return None
+    assert model.vision is not None, "pictures are for networks that see"
+    return model.vision(map(model.vision.patches, pictures), attend_pictures)
+
+
 @torch.no_grad()
 def _step(
-    model: DiffusionGemma, examples: list[Example], state: NoisyCanvases, generator: torch.Generator
+    model: DiffusionGemma,
+    examples: list[Example],
+    state: NoisyCanvases,
+    shown: Tensor | None,
+    generator: torch.Generator,
 ) -> None:
     """Moves the first canvases of `state`, those of `examples`, one denoising step on."""
     if not examples:
         return
     batch = collate(examples, generator.device)
     first = state.first(len(batch.answer))
-    logits = _predict(model, batch, first)
+    logits = predict(model, batch, first, shown)
     first.replace(denoise_once(model, logits, generator))
 
 
-def _predict(model: DiffusionGemma, batch: Batch, state: NoisyCanvases) -> Tensor:
-    """Logits [K, C, V] of the canvas rows."""
+def predict(
+    model: DiffusionGemma, batch: Batch, state: NoisyCanvases, shown: Tensor | None
+) -> Tensor:
+    """Logits [K, C, V] of the canvas rows; `shown` may hold pictures of more examples."""
     rows = Rows(
         token_ids=batch.token_ids.masked_scatter(batch.on_canvas, state.token_ids),
         positions=batch.positions,
         on_canvas=batch.on_canvas,
         soft_embedding=state.soft_embedding.flatten(0, 1),
+        pictures=None if shown is None else _picture_rows(batch, shown),
         expert_row_multiple=EXPERT_ROW_MULTIPLE,
     )
     hidden = model(rows, BatchAttention(batch, model.config))
     return model.logits(hidden[batch.on_canvas]).view(*state.token_ids.shape, -1)
+
+
+def _picture_rows(batch: Batch, shown: Tensor) -> PictureRows:
+    rows = torch.zeros_like(batch.on_canvas)
+    begins = itertools.accumulate(batch.prefixes, initial=0)
+    for begin, pictures in zip(begins, batch.pictures, strict=False):
+        for picture in pictures:
+            rows[begin + picture.start : begin + picture.end] = True
+    return PictureRows(rows=rows, embeddings=shown[: int(rows.sum())])
 
 
 class BalanceLoss:

@@ -66,9 +66,15 @@ class Probe:
         return written
 
     def _request(self, number: int, item: Item, length: int) -> Submit:
-        prompt = self.source.encode(self.source.renderer.prompt(item))
+        prompt = self.source.prompt(item)
         # one token more than is right is enough to be wrong
         sampling = Sampling(
             max_output_tokens=length + 1, seed=number, max_denoising_steps=MAX_STEPS
         )
-        return Submit(request_id=number, prompt_ids=tuple(prompt), sampling=sampling, drafts=False)
+        return Submit(
+            request_id=number,
+            prompt_ids=tuple(prompt.token_ids),
+            pictures=prompt.pictures,
+            sampling=sampling,
+            drafts=False,
+        )

@@ -15,6 +15,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers
 from tokenizers.models import BPE
 
+from palimpsest.engine.vision.expansion import PictureTokens
+
 VOCABULARY_SIZE = 512
 SPECIAL_TOKENS = {
     "<pad>": 0,
@@ -39,6 +41,7 @@ SPECIAL_TOKENS = {
     "<image|>": 510,
     "<|video|>": 511,
 }
+PICTURES = PictureTokens(begin=508, image=509, end=510, video=511)
 NEWLINE_ID = 107
 SPACE = "▁"
 _SYMBOLS = [":", ",", ".", "?", "!", ";"]

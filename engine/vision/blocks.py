@@ -5,7 +5,7 @@ Numbers alone, no tensors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from palimpsest.engine.messages import Picture
 from palimpsest.engine.pages import PAGE_TOKENS
@@ -43,3 +43,16 @@ def within(pictures: Sequence[Picture], start: int, end: int) -> list[Picture]:
 def longest(pictures: Iterable[Picture]) -> int:
     """Tokens of the longest; 0 if there is none."""
     return max((picture.end - picture.start for picture in pictures), default=0)
+
+
+def by_picture(
+    pictures: Sequence[Picture], start: int, end: int
+) -> Iterator[tuple[int, int, bytes | None]]:
+    """The places from start to end - 1 in pieces: begin, end, and the key of the picture it is."""
+    for picture in within(pictures, start, end):
+        if start < picture.start:
+            yield start, picture.start, None
+        yield picture.start, picture.end, picture.key
+        start = picture.end
+    if start < end:
+        yield start, end, None

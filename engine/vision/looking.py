@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
-import torch
 from torch import Tensor
 
 from palimpsest.engine.messages import Picture
@@ -22,7 +21,6 @@ class Looker:
 
     def __init__(self, vision: Vision, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._vision = vision
-        self._device = vision.embed_vision.embedding_projection.weight.device
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
         self._kept_bytes = kept_bytes
         self.looked = 0
@@ -33,7 +31,7 @@ class Looker:
         wanted = {picture.key: picture for picture in pictures}
         found = {key: self._kept[key] for key in wanted if key in self._kept}
         fresh = [picture for key, picture in wanted.items() if key not in found]
-        for batch in _batches([self._patches(picture) for picture in fresh]):
+        for batch in _batches([self._vision.patches(picture) for picture in fresh]):
             rows = self._vision(batch).split([cut.rows * cut.columns for cut in batch])
             keys = [picture.key for picture in fresh[: len(batch)]]
             del fresh[: len(batch)]
@@ -43,11 +41,6 @@ class Looker:
         for key, rows in found.items():
             self._keep(key, rows)
         return found
-
-    def _patches(self, picture: Picture) -> Patches:
-        values = torch.frombuffer(bytearray(picture.patches), dtype=torch.uint8)
-        values = values.view(-1, self._vision.vision_tower.config.patch_values)
-        return Patches(rows=picture.rows, columns=picture.columns, values=values.to(self._device))
 
     def _keep(self, key: bytes, rows: Tensor) -> None:
         self._kept[key] = rows

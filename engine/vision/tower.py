@@ -7,13 +7,14 @@ the `linear` inside a projection. Formulas: transformers, models/gemma4 (Gemma4V
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from palimpsest.engine.layers import Mlp, Norm
+from palimpsest.engine.messages import Picture
 from palimpsest.engine.shapes import Features, Hidden, Keys, Queries, Rotation
 from palimpsest.engine.vision.config import VisionConfig
 from palimpsest.kernels.attention import attention
@@ -182,10 +183,17 @@ class Vision(nn.Module):
         self.embed_vision = Projector(config, width)
 
     def forward(
-        self, pictures: Sequence[Patches], attend: AttendPictures = attend_pictures
+        self, pictures: Iterable[Patches], attend: AttendPictures = attend_pictures
     ) -> Hidden:
         """Soft tokens [rows · columns of all pictures, width], unscaled."""
-        return self.embed_vision(self.vision_tower(pictures, attend))
+        return self.embed_vision(self.vision_tower(list(pictures), attend))
+
+    def patches(self, picture: Picture) -> Patches:
+        """The picture on the tower's device."""
+        values = torch.frombuffer(bytearray(picture.patches), dtype=torch.uint8)
+        values = values.view(-1, self.vision_tower.config.patch_values)
+        device = self.embed_vision.embedding_projection.weight.device
+        return Patches(rows=picture.rows, columns=picture.columns, values=values.to(device))
 
 
 def _places(picture: Patches, pooling: int) -> Tensor:

@@ -16,7 +16,7 @@ from palimpsest.kernels.fused.heads import (
     heads,
     heads_reference,
 )
-from palimpsest.kernels.fused.segment_table import PAGE_TOKENS, TILE_ROWS, SegmentTable
+from palimpsest.kernels.fused.segment_table import CANVAS, PAGE_TOKENS, TILE_ROWS, SegmentTable
 
 
 def cases(sizes: Sizes, *, itemsize: int) -> Iterator[Case]:
@@ -70,7 +70,7 @@ def _attention(
             first_row=make.listed(0),
             rows=make.listed(rows),
             start=make.listed(context),
-            causal=make.listed(0),
+            kind=make.listed(CANVAS),
             page_offset=make.listed(0),
             pages=make.listed(*range(context // PAGE_TOKENS)),
         )

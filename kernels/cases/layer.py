@@ -60,6 +60,8 @@ def _enter(sizes: Sizes, itemsize: int, quantised: bool) -> Case:
             "canvas_tokens": make.integers(rows, below=sizes.vocabulary),
             "signal": make.numbers(rows, hidden),
             "canvas_rows": torch.arange(rows, dtype=torch.int32, device=make.device),
+            "shown": make.numbers(1, hidden),
+            "shown_rows": torch.full((rows,), -1, dtype=torch.int32, device=make.device),
             "norm": make.numbers(hidden),
             "epsilon": sizes.epsilon,
             "quantised": quantised,

@@ -1,9 +1,10 @@
 """Attention of all segments of a pass over their cached prefixes and their own rows.
 
-softmax(q kᵀ) v with scale 1, not 1/√D. A row of a causal segment sees `window` keys up to its own.
-Rows of a canvas see the whole canvas and, all of them, the window - 1 keys before it (transformers,
-DiffusionGemma: the window of the decoder is that of its cache). Keys before the segment are read
-from the cache, also those that `heads` wrote in this pass.
+softmax(q kᵀ) v with scale 1, not 1/√D. A row of a causal segment sees `window` keys up to its own;
+one of a picture these and all of the picture. Rows of a canvas see the whole canvas and, all of
+them, the window - 1 keys before it (transformers, DiffusionGemma: the window of the decoder is that
+of its cache). Keys before the segment are read from the cache, also those that `heads` wrote in
+this pass.
 
 The query heads of a key/value head are stacked along the rows of a tile, so keys and values are
 read once. The keys of a tile are shared out to SPLITS programs, in whole tiles of keys; `combine`
@@ -31,7 +32,14 @@ from palimpsest.kernels.attention import attention as plain_attention
 from palimpsest.kernels.fused.combine import Partials, combine
 from palimpsest.kernels.fused.heads import KeyValueRows
 from palimpsest.kernels.fused.rounding import Rounded
-from palimpsest.kernels.fused.segment_table import PAGE_TOKENS, TILE_ROWS, SegmentTable
+from palimpsest.kernels.fused.segment_table import (
+    CANVAS,
+    CAUSAL,
+    PAGE_TOKENS,
+    PICTURE,
+    TILE_ROWS,
+    SegmentTable,
+)
 from palimpsest.kernels.fused.target import has_tma
 from palimpsest.kernels.shapes import Queries
 
@@ -39,6 +47,7 @@ SPLITS: Final = 4
 """With them a canvas of the released model makes 128 programs in sliding layers."""
 TILE = tl.constexpr(TILE_ROWS)
 PAGE = tl.constexpr(PAGE_TOKENS)
+OF_CANVAS, OF_CAUSAL, OF_PICTURE = (tl.constexpr(kind) for kind in (CANVAS, CAUSAL, PICTURE))
 LOG2E = tl.constexpr(1.4426950408889634)
 LEAST = tl.constexpr(-1e38)
 """Below every score, but finite, so that it can be subtracted from itself."""
@@ -90,9 +99,12 @@ def attention_reference(
         pages = table.pages[table.page_offset[segment] + before // PAGE_TOKENS]
         slots = pages * PAGE_TOKENS + before % PAGE_TOKENS
         mask = None
-        if table.causal[segment]:
-            distance = torch.arange(rows)[:, None] - torch.arange(-seen, rows)
+        if (kind := int(table.kind[segment])) != CANVAS:
+            place = torch.arange(-seen, rows)
+            distance = torch.arange(rows)[:, None] - place
             mask = (distance >= 0) & (distance < (window or start + rows))
+            if kind == PICTURE:
+                mask |= place >= 0
         attended[here] = plain_attention(
             query=query[here],
             key=torch.cat((cache.keys[slots], own.keys[here])),
@@ -167,7 +179,7 @@ def _attention_kernel(
     first_row,
     segment_rows,
     starts,
-    causals,
+    kinds,
     page_offset,
     pages,
     T,
@@ -193,9 +205,9 @@ def _attention_kernel(
     if row - base >= rows:
         return
     start = tl.load(starts + segment)
-    causal = tl.load(causals + segment) != 0
+    kind = tl.load(kinds + segment)
     # tiles of keys: those of the prefix by position, then those of the segment from its start
-    low, high, first, last = _sight(row - base, rows, start, causal, WINDOW, TOKENS, SHARE)
+    low, high, first, last = _sight(row - base, rows, start, kind, WINDOW, TOKENS, SHARE)
     first_before = first // KEYS
     first_own = tl.maximum(first - start, 0) // KEYS
     before = tl.maximum(tl.cdiv(start, KEYS) - first_before, 0)
@@ -240,7 +252,7 @@ def _sight(
     row,
     rows,
     start,
-    causal,
+    kind,
     WINDOW: tl.constexpr,
     TOKENS: tl.constexpr,
     SHARE: tl.constexpr,
@@ -249,6 +261,7 @@ def _sight(
     what they see of their own segment, counted from its start. `row` is in the segment.
     """
     token = row + tl.arange(0, TOKENS * SHARE) // SHARE
+    causal = kind == OF_CAUSAL
     high = start + tl.where(causal, token, rows - 1)
     high = tl.where(token < rows, high, -1)  # dead rows see nothing
     last = tl.where(causal, tl.minimum(row + TOKENS, rows), rows)
@@ -257,8 +270,12 @@ def _sight(
         first = 0
     else:
         # a canvas sees what its first row sees of the prefix
-        low = start + tl.where(causal, token, 0) - (WINDOW - 1)
-        first = tl.maximum(start + tl.where(causal, row, 0) - (WINDOW - 1), 0)
+        canvas = kind == OF_CANVAS
+        low = start + tl.where(canvas, 0, token) - (WINDOW - 1)
+        first = tl.maximum(start + tl.where(canvas, 0, row) - (WINDOW - 1), 0)
+        picture = kind == OF_PICTURE
+        low = tl.where(picture, tl.minimum(low, start), low)
+        first = tl.where(picture, tl.minimum(first, start), first)
     return low, high, first, last
 
 

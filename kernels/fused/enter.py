@@ -1,8 +1,8 @@
 """From token ids to the residual stream and what the first layer reads, in one pass over the rows.
 
-e = E[token] · scale; a canvas row becomes norm(e + signal), a causal one stays e; the first layer
-reads norm(x) · w (transformers, DiffusionGemma's decoder model; engine/model.py). The norms are of
-the rounded sum, as on the plain path.
+e = E[token] · scale; a canvas row becomes norm(e + signal), a causal one stays e, or is a row of a
+picture instead; the first layer reads norm(x) · w (transformers, DiffusionGemma's decoder model;
+engine/model.py). The norms are of the rounded sum, as on the plain path.
 
 Reads T · H elements of the embedding and H of the signal per canvas row, writes T · H of the stream
 and T · H rounded; 8 · T · H FLOPs. Rows are contiguous.
@@ -25,6 +25,9 @@ Signal = Float[Tensor, "L H"]
 CanvasTokens = Int[Tensor, " L"]
 CanvasRows = Int[Tensor, " T"]
 """Which of the L rows of canvases a row is; -1 if it is causal."""
+Shown = Float[Tensor, "P H"]
+ShownRows = Int[Tensor, " T"]
+"""Which of the P rows of pictures a row is; -1 for none."""
 
 
 def enter_reference(
@@ -35,6 +38,8 @@ def enter_reference(
     canvas_tokens: CanvasTokens,
     signal: Signal,
     canvas_rows: CanvasRows,
+    shown: Shown,
+    shown_rows: ShownRows,
     norm: NormWeight,
     epsilon: float,
     quantised: bool,
@@ -44,6 +49,7 @@ def enter_reference(
     embedded = embedding[token_ids.long()] * torch.tensor(scale, dtype=embedding.dtype)
     normed = rms_norm(embedded + signal[place], None, epsilon=epsilon)
     stream = torch.where(on_canvas[:, None], normed, embedded)
+    stream = torch.where(shown_rows[:, None] >= 0, shown[shown_rows.clamp_min(0).long()], stream)
     return stream, Rounded.of(rms_norm(stream, norm, epsilon=epsilon), quantised=quantised)
 
 
@@ -55,12 +61,14 @@ def enter(
     canvas_tokens: CanvasTokens,
     signal: Signal,
     canvas_rows: CanvasRows,
+    shown: Shown,
+    shown_rows: ShownRows,
     norm: NormWeight,
     epsilon: float,
     quantised: bool,
 ) -> tuple[Hidden, Rounded]:
-    """The stream [T, H] and the first layer's input. `token_ids` are read in causal rows alone;
-    `scale` is exact in the embedding's dtype.
+    """The stream [T, H] and the first layer's input. `token_ids` are read in causal rows alone; no
+    row is of a canvas and of a picture; `scale` is exact in the embedding's dtype.
     """
     rows, width = len(token_ids), embedding.shape[1]
     stream = embedding.new_empty(rows, width)
@@ -71,6 +79,8 @@ def enter(
         canvas_tokens,
         signal,
         canvas_rows,
+        shown,
+        shown_rows,
         norm,
         stream,
         entered.values,
@@ -92,6 +102,8 @@ def _enter_kernel(
     canvas_tokens,
     signal,
     canvas_rows,
+    shown,
+    shown_rows,
     norm,
     stream,
     entered,
@@ -112,8 +124,12 @@ def _enter_kernel(
         token = tl.load(canvas_tokens + canvas_row).to(tl.int64)
     else:
         token = tl.load(token_ids + row).to(tl.int64)
-    x = tl.load(embedding + token * H + column, mask=mask, other=0.0).to(tl.float32) * scale
-    x = x.to(kind).to(tl.float32)
+    shown_row = tl.load(shown_rows + row).to(tl.int64)
+    if shown_row >= 0:
+        x = tl.load(shown + shown_row * H + column, mask=mask, other=0.0).to(tl.float32)
+    else:
+        x = tl.load(embedding + token * H + column, mask=mask, other=0.0).to(tl.float32) * scale
+        x = x.to(kind).to(tl.float32)
     if canvas_row >= 0:
         x += tl.load(signal + canvas_row * H + column, mask=mask, other=0.0).to(tl.float32)
         x = x.to(kind).to(tl.float32)

@@ -13,6 +13,13 @@ from typing import Final
 from jaxtyping import Int
 from torch import Tensor
 
+CANVAS: Final = 0
+"""A row sees all of its segment, and all rows the same of what comes before."""
+CAUSAL: Final = 1
+"""A row sees keys up to its own."""
+PICTURE: Final = 2
+"""A row sees all of its segment, and of what comes before what a causal row sees."""
+
 TILE_ROWS: Final = 64
 PAGE_TOKENS: Final = 64
 """Rows of the cache that follow each other."""
@@ -33,8 +40,8 @@ class SegmentTable:
     rows: PerSegment
     start: PerSegment
     """Absolute position of the first row."""
-    causal: PerSegment
-    """1 where a row sees keys up to its own, 0 where it sees all of its segment."""
+    kind: PerSegment
+    """CANVAS, CAUSAL or PICTURE."""
     page_offset: PerSegment
     """Position x of the sequence of segment s is in page `pages[page_offset[s] + x // 64]`."""
     pages: PageList
@@ -47,7 +54,7 @@ class SegmentTable:
             self.first_row,
             self.rows,
             self.start,
-            self.causal,
+            self.kind,
             self.page_offset,
             self.pages,
         )

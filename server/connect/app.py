@@ -26,6 +26,7 @@ from palimpsest.server.connect.json_codec import JsonCodec
 from palimpsest.server.errors import Refused, ending
 from palimpsest.server.methods import Methods
 from palimpsest.server.reception import SERVICE, Reception, method_name, request_id_of
+from palimpsest.server.tracing import CONNECT
 from palimpsest.v1 import service_pb2
 
 Unary = Callable[[Any, Call], Awaitable[Message]]
@@ -107,6 +108,7 @@ def _accepted(
         request_id=request_id_of(request),
         remaining_s=None if timeout_ms is None else timeout_ms / 1_000,
         headers=context.request_headers,
+        carrier=CONNECT,
     )
     try:
         with ending(call):

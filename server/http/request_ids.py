@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from palimpsest.server.call import Call
 from palimpsest.server.reception import Reception
+from palimpsest.server.tracing import HTTP
 
 REQUEST_ID = "x-request-id"
 
@@ -17,4 +18,5 @@ def accepted(request: Request, method: str, reception: Reception) -> Call:
         request_id=request.headers.get(REQUEST_ID, ""),
         remaining_s=None,
         headers=request.headers,
+        carrier=HTTP,
     )

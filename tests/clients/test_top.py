@@ -68,12 +68,36 @@ def test_it_draws_the_engine_and_every_canvas() -> None:
     assert engine == "palimpsest-tiny  serving"
     assert "running 3" in work
     assert "waiting 2" in work
-    assert "step 13.1 ms" in work
+    assert "last step 13.1 ms, 3 canvases" in work
+    assert "steps/s 70.0" in work
     assert cache == "pages ━━━━──────────── 25 of 100"
     assert "tokens/s 1,234" in speeds
+    assert "canvases/step 2.5" in speeds
     assert speeds.endswith("▄█")
     assert canvas.startswith("━━━━──────────── step  12 of 48")
     assert canvas.endswith("canvas 2  mine")
+
+
+def test_the_figures_of_a_busy_engine_fit_into_80_columns() -> None:
+    busy = replace(
+        STATE,
+        running_requests=64,
+        waiting_requests=256,
+        last_step_s=0.8487,
+        last_batch_size=64,
+        steps_per_second=123.4,
+        canvases_per_step=63.9,
+        output_tokens_per_second=12_345.0,
+        effective_tokens_per_second=15_432.0,
+    )
+    _, work, _, speeds, *_ = drawn(busy, width=80)
+    assert work.rstrip().endswith("steps/s 123.4")
+    assert speeds.endswith("▄█")
+
+
+def test_a_canvas_that_has_begun_shows_it() -> None:
+    begun = replace(STATE, canvases=(replace(CANVAS, step=1, max_denoising_steps=1_000),))
+    assert drawn(begun)[-1].startswith("━───")
 
 
 def test_what_has_no_room_is_counted() -> None:

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from palimpsest.engine.messages import Picture
 from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages
 from palimpsest.engine.scheduler import CANVASES_OF_A_TURN, Job, Scheduler, Turn
+from palimpsest.engine.vision.blocks import longest, uncut
 
 C = 64
 TRACES = int(os.environ.get("PALIMPSEST_TRACES", "200"))
@@ -34,6 +36,10 @@ def add(line: Scheduler, request_id: int, tokens: int) -> Job:
     """A request whose prompt is like no other."""
     prompt = [request_id * 1000 + i for i in range(tokens)]
     return line.add(request_id, prompt, share="", priority=0)
+
+
+def picture(start: int, end: int, key: bytes = b"") -> Picture:
+    return Picture(start=start, rows=1, columns=end - start, patches=b"", key=key)
 
 
 def run(line: Scheduler) -> list[Turn]:
@@ -219,6 +225,39 @@ def test_one_that_can_never_fit_is_an_error_of_whoever_let_it_in() -> None:
             run(line)
 
 
+def test_a_picture_that_a_chunk_would_cut_waits_for_the_next_pass() -> None:
+    line = scheduler(prefill_tokens=100)
+    line.add(1, range(180), share="", priority=0, pictures=[picture(70, 150)])
+    assert [told(run(line)) for _ in range(3)] == [
+        [(1, 0, 70, False)],
+        [(1, 70, 100, False)],
+        [(1, 170, 10, True)],
+    ]
+
+
+def test_a_picture_longer_than_the_budget_is_read_in_one_pass() -> None:
+    line = scheduler(prefill_tokens=100)
+    line.add(1, range(180), share="", priority=0, pictures=[picture(10, 170)])
+    assert [told(run(line)) for _ in range(3)] == [
+        [(1, 0, 10, False)],
+        [(1, 10, 160, False)],
+        [(1, 170, 10, True)],
+    ]
+
+
+def test_a_long_picture_is_read_once_its_request_is_the_oldest_whatever_shorter_ones_come() -> None:
+    line = scheduler(prefill_tokens=100, max_running=4)
+    add(line, 1, 150)
+    line.add(2, range(5_000, 5_120), share="", priority=0, pictures=[picture(0, 120)])
+    passes = []
+    for number in range(4):
+        add(line, 10 + number, 60)
+        passes.append([(t.job.request_id, t.encode) for t in run(line) if t.encode])
+        line.remove(10 + number)
+    read = [number for number, turns in enumerate(passes) if (2, 120) in turns]
+    assert len(read) == 1
+
+
 def test_removing_an_unknown_request_is_no_error() -> None:
     line = scheduler()
     line.remove(7)
@@ -260,9 +299,18 @@ class Trace:
         # few different beginnings, so that pages are shared
         prompt = [self.random.randint(0, 1)] * self.random.randint(1, 5 * PAGE_TOKENS)
         share, priority = self.random.choice("ab"), self.random.randint(-1, 1)
-        job = self.line.add(request_id, prompt, share=share, priority=priority)
+        shown = self._pictures(len(prompt)) if self.random.random() < 0.5 else []
+        job = self.line.add(request_id, prompt, share=share, priority=priority, pictures=shown)
         canvases, steps = self.random.choice((1, 2, 3, 12)), self.random.randint(1, 4)
         self.clients[request_id] = Client(job, canvases, steps, prompt)
+
+    def _pictures(self, tokens: int) -> list[Picture]:
+        """Some that do not overlap; of few kinds, so that prefixes with pictures are shared too."""
+        shown, start = [], self.random.randint(0, 80)
+        while (end := start + self.random.choice((1, 30, 100))) <= tokens:
+            shown.append(picture(start, end, self.random.choice((b"a", b"b"))))
+            start = end + self.random.randint(1, 80)
+        return shown
 
     def leave(self, request_id: int) -> None:
         self.line.remove(request_id)
@@ -298,7 +346,12 @@ class Trace:
         assert len(turns) <= self.max_running
         assert all(turn.start == turn.job.table.stored for turn in turns)
         prompts = [turn.encode for turn in turns if not turn.job.committing]
-        assert sum(prompts) <= self.budget
+        shown = [turn.job.pictures for turn in turns]
+        # one picture that is too long for the rest of the budget
+        assert sum(prompts) <= self.budget + max(map(longest, shown), default=0)
+        for turn, pictures in zip(turns, shown, strict=True):
+            assert uncut(pictures, turn.start) == turn.start
+            assert uncut(pictures, turn.start + turn.encode) == turn.start + turn.encode
         assert len({turn.job.request_id for turn in turns}) == len(turns)
         held: dict[int | None, set[int]] = defaultdict(set)
         for job in self.line._jobs.values():

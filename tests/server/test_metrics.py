@@ -13,8 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from server_process import ServerProcess
 
-from palimpsest.server.metrics import exemplar
-from palimpsest.server.tracing import RequestTrace
+from palimpsest.server.metrics import Metrics, exemplar
+from palimpsest.server.tracing import RequestTrace, Tracing
 from palimpsest.v1 import canvas_pb2, engine_state_pb2, sampling_pb2
 
 GENERATE = "palimpsest.v1.DiffusionService/Generate"
@@ -116,8 +116,19 @@ def test_openmetrics_is_spoken_to_those_who_ask_for_it(server: ServerProcess) ->
     assert {"palimpsest_calls", "palimpsest_pages", "palimpsest_denoising_step_seconds"} <= names
 
 
+def test_canvases_that_do_not_converge_are_counted_before_there_are_any() -> None:
+    families = {family.name: family for family in Metrics().registry.collect()}
+    totals = {
+        sample.labels["converged"]: sample.value
+        for sample in families["palimpsest_canvases"].samples
+        if sample.name.endswith("_total")
+    }
+    assert totals == {"yes": 0, "no": 0}
+
+
 async def test_a_value_leads_to_its_trace() -> None:
-    trace = RequestTrace(TracerProvider().get_tracer("test"), {"traceparent": TRACEPARENT})
+    tracing = Tracing(tracer=TracerProvider().get_tracer("test"))
+    trace = RequestTrace(tracing, {"traceparent": TRACEPARENT})
     trace.begin(method="m", request_id="r", start_ns=1)
     assert exemplar(trace) == {"trace_id": TRACE_ID}
     assert exemplar(None) is None

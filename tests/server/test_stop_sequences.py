@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2
 from otlp_receiver import attributes, receiving
 from server_process import ServerProcess, Start, endless_model
 
-from palimpsest.server import tracing
+from palimpsest.server import span_names as names
 from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
 
 STOP_SEQUENCE = generation_pb2.FINISH_REASON_STOP_SEQUENCE
@@ -152,8 +152,8 @@ def test_a_stopped_answer_frees_the_engine(
         endless.stop()
     usage = answers[0].usage
     assert usage.output_tokens == len(answers[0].token_ids) < 64
-    assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == usage.output_tokens
-    assert figures[tracing.DENOISING_STEPS] == usage.denoising_steps
+    assert figures[names.GEN_AI_OUTPUT_TOKENS] == usage.output_tokens
+    assert figures[names.DENOISING_STEPS] == usage.denoising_steps
     ended = [line for line in endless.log.splitlines() if "request_id=stopped " in line]
     assert all(f"status=OK prompt_tokens={usage.prompt_tokens} " in line for line in ended)
     assert all(f"output_tokens={usage.output_tokens} " in line for line in ended)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 import sys
 import time
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 from otlp_receiver import receiving
 
 from palimpsest.engine.api import Stepped
-from palimpsest.server.telemetry import Telemetry
-from palimpsest.server.tracing import RequestTrace
+from palimpsest.server.telemetry import MAX_QUEUED_SPANS, Telemetry
+from palimpsest.server.tracing import RequestTrace, Tracing
+
+BATCH_SPANS = 512
+"""In the exporter's hands at most."""
 
 
 def traced_request(telemetry: Telemetry, request_id: str, *, steps: int) -> None:
-    trace = RequestTrace(telemetry.tracer(), {})
+    trace = RequestTrace(Tracing(tracer=telemetry.tracer()), {})
     trace.begin(method="a/b", request_id=request_id, start_ns=1)
     for step in range(steps):
         trace.observe(
@@ -57,6 +62,8 @@ def test_a_dead_collector_holds_up_neither_requests_nor_the_end() -> None:
         for request in range(20):
             traced_request(telemetry, str(request), steps=1_000)
         assert time.perf_counter() - began < 10.0, "20,000 spans, more than the queue holds"
+        kept = sum(isinstance(found, ReadableSpan) for found in gc.get_objects())
+        assert kept <= MAX_QUEUED_SPANS + BATCH_SPANS, "the oldest are dropped"
         began = time.perf_counter()
         telemetry.shutdown(timeout_s=0.5)
         assert time.perf_counter() - began < 5.0

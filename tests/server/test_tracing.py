@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from otlp_receiver import Receiver, attributes, receiving
 from server_process import ServerProcess, Start
 
-from palimpsest.server import tracing
+from palimpsest.server import span_names as names
 from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -37,10 +41,13 @@ class Traced:
         sampling: sampling_pb2.SamplingParameters | None = None,
         *,
         prompt: str = REVERSE,
+        canvas_length: int | None = None,
         timeout: float | None = None,
     ) -> Iterator[generation_pb2.StreamGenerateResponse]:
         asked = asking(prompt, sampling)
         asked.request_id = request_id
+        if canvas_length is not None:
+            asked.canvas.canvas_length = canvas_length
         request = generation_pb2.StreamGenerateRequest(
             input=asked,
             preview=canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_METADATA),
@@ -54,15 +61,34 @@ ENDLESS = sampling_pb2.SamplingParameters(
     seed=7, max_denoising_steps=1_000, confidence_threshold=0.0
 )
 
+CALLER = """
+import sys
+from palimpsest import Client
+endless = {"max_denoising_steps": 1_000, "confidence_threshold": 0.0}
+client = Client(sys.argv[1])
+metadata = {"traceparent": sys.argv[2]}
+for _ in client.stream("a", seed=7, metadata=metadata, **endless):
+    print("an event", flush=True)
+"""
+SHORT = sampling_pb2.SamplingParameters(seed=7, max_output_tokens=64, max_denoising_steps=2)
+
 
 @pytest.fixture(scope="module")
 def traced(start: Start) -> Iterator[Traced]:
     with receiving() as (receiver, endpoint):
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         limit = ("--max-request-seconds", str(MAX_REQUEST_S))
-        server = start(*limit, environment=environment)
+        server = start(*limit, "--trace-pass-share", "1", environment=environment)
         yield Traced(server=server, receiver=receiver)
         server.stop()
+
+
+def times_ns(span: Span) -> tuple[int, int]:
+    return span.start_time_unix_nano, span.end_time_unix_nano
+
+
+def duration_ns(span: Span) -> int:
+    return span.end_time_unix_nano - span.start_time_unix_nano
 
 
 def named(spans: list[Span], name: str) -> list[Span]:
@@ -70,24 +96,95 @@ def named(spans: list[Span], name: str) -> list[Span]:
 
 
 def test_a_request_is_a_tree_of_prefill_canvases_steps_and_commits(traced: Traced) -> None:
-    completed = list(traced.stream("whole", prompt=COUNT))[-1].completed
+    completed = list(traced.stream("whole", prompt=COUNT, canvas_length=48))[-1].completed
     root = traced.receiver.request_span("whole")
     children = traced.receiver.children(root)
-    names = [span.name for span in children]
-    assert names[:2] == [tracing.QUEUE_SPAN, tracing.PREFILL_SPAN]
-    assert names[2:] == [tracing.CANVAS_SPAN] * completed.usage.canvases
-    assert completed.usage.canvases > 1
+    kinds = [span.name for span in children]
+    assert kinds[:2] == [names.QUEUE_SPAN, names.PREFILL_SPAN]
+    assert kinds[2:] == [names.CANVAS_SPAN] * completed.usage.canvases
+    assert completed.usage.canvases == 3
 
-    canvases = named(children, tracing.CANVAS_SPAN)
+    canvases = named(children, names.CANVAS_SPAN)
     below = [traced.receiver.children(canvas) for canvas in canvases]
-    steps = [named(spans, tracing.STEP_SPAN) for spans in below]
+    steps = [named(spans, names.STEP_SPAN) for spans in below]
     assert sum(map(len, steps)) == completed.usage.denoising_steps
     for canvas, spans in zip(canvases, steps, strict=True):
         figures = attributes(canvas)
-        assert figures[tracing.CANVAS_STEPS] == len(spans)
-        assert [attributes(span)[tracing.STEP] for span in spans] == list(range(1, len(spans) + 1))
-    commits = [len(named(spans, tracing.COMMIT_SPAN)) for spans in below]
+        assert figures[names.CANVAS_STEPS] == len(spans)
+        assert [attributes(span)[names.STEP] for span in spans] == list(range(1, len(spans) + 1))
+    commits = [len(named(spans, names.COMMIT_SPAN)) for spans in below]
     assert commits == [1] * (len(canvases) - 1) + [0], "the last canvas is not committed"
+
+
+def test_the_steps_of_a_canvas_and_the_waits_between_them_are_its_time(traced: Traced) -> None:
+    list(traced.stream("summed", prompt=COUNT, canvas_length=48))
+    canvases = named(
+        traced.receiver.children(traced.receiver.request_span("summed")), names.CANVAS_SPAN
+    )
+    for canvas in canvases:
+        below = traced.receiver.children(canvas)
+        steps = named(below, names.STEP_SPAN)
+        assert canvas.start_time_unix_nano == steps[0].start_time_unix_nano
+        ends_ns = [span.end_time_unix_nano for span in below]
+        assert canvas.end_time_unix_nano == max(ends_ns)
+        stepping_ns = sum(map(duration_ns, steps))
+        waiting_ns = 1e6 * sum(attributes(step)[names.STEP_QUEUE] for step in steps[1:])
+        whole_ns = steps[-1].end_time_unix_nano - canvas.start_time_unix_nano
+        assert stepping_ns + waiting_ns == pytest.approx(whole_ns, abs=1_000)
+        slowest_ms = attributes(canvas)[names.CANVAS_SLOWEST_STEP]
+        assert slowest_ms * 1e6 == pytest.approx(max(map(duration_ns, steps)), abs=1)
+
+
+def test_a_step_tells_what_it_did(traced: Traced) -> None:
+    events = list(traced.stream("telling"))
+    shown = [event.snapshot for event in events if event.HasField("snapshot")]
+    root = traced.receiver.request_span("telling")
+    (canvas,) = named(traced.receiver.children(root), names.CANVAS_SPAN)
+    steps = named(traced.receiver.children(canvas), names.STEP_SPAN)
+    by_step = {figures[names.STEP]: figures for figures in map(attributes, steps)}
+    for snapshot in shown:
+        figures = by_step[snapshot.step]
+        assert figures[names.STEP_TEMPERATURE] == pytest.approx(snapshot.temperature)
+        assert figures[names.STEP_ACCEPTED] == snapshot.accepted_count
+        assert figures[names.STEP_CHANGED] == snapshot.changed_count
+        assert figures[names.STEP_ENTROPY] == pytest.approx(snapshot.mean_entropy)
+        assert figures[names.BATCH_SIZE] == snapshot.timing.batch_size
+        assert names.STEP_DEVICE not in figures, "a CPU has no clock of its own"
+    accepted = attributes(canvas)[names.CANVAS_ACCEPTED].values
+    assert [value.int_value for value in accepted] == [
+        attributes(step)[names.STEP_ACCEPTED] for step in steps
+    ]
+
+
+def test_a_prompt_read_before_is_told_apart(traced: Traced) -> None:
+    prompt = "count from 1 to 20, " * 12
+    for request_id in ("read", "again"):
+        usage = list(traced.stream(request_id, SHORT, prompt=prompt))[-1].completed.usage
+    root = traced.receiver.request_span("again")
+    (prefill,) = named(traced.receiver.children(root), names.PREFILL_SPAN)
+    figures = attributes(prefill)
+    assert figures[names.CACHED_TOKENS] == usage.cached_prompt_tokens > 0
+    assert figures[names.TOKENS] + figures[names.CACHED_TOKENS] == usage.prompt_tokens
+    assert attributes(root)[names.GEN_AI_CACHED_TOKENS] == usage.cached_prompt_tokens
+
+
+def test_a_pass_is_linked_with_the_steps_of_all_who_shared_it(traced: Traced) -> None:
+    streams = [traced.stream(f"shared-{i}", ENDLESS) for i in range(2)]
+    shared = traced.receiver.wait_for(
+        lambda span: span.name == names.PASS_SPAN and len(span.links) == 2
+    )
+    for stream in streams:
+        assert isinstance(stream, grpc.Call)
+        stream.cancel()
+    assert not shared.parent_span_id
+    assert shared.trace_id.hex() != TRACE_ID
+    assert attributes(shared)[names.BATCH_SIZE] == 2
+    steps = [traced.receiver.by_id(link.span_id) for link in shared.links]
+    assert len({step.parent_span_id for step in steps}) == 2
+    for step in steps:
+        assert step.name == names.STEP_SPAN
+        assert [link.span_id for link in step.links] == [shared.span_id]
+        assert times_ns(step) == times_ns(shared)
 
 
 def test_the_canvases_of_all_candidates_are_in_one_tree_and_counted_together(
@@ -97,13 +194,13 @@ def test_the_canvases_of_all_candidates_are_in_one_tree_and_counted_together(
     events = list(traced.stream("candidates", sampling, prompt=COUNT))
     usages = [event.completed.usage for event in events if event.HasField("completed")]
     root = traced.receiver.request_span("candidates")
-    canvases = named(traced.receiver.children(root), tracing.CANVAS_SPAN)
+    canvases = named(traced.receiver.children(root), names.CANVAS_SPAN)
     assert len(canvases) == sum(usage.canvases for usage in usages)
     figures = attributes(root)
-    assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == sum(usage.output_tokens for usage in usages)
-    assert figures[tracing.DENOISING_STEPS] == sum(usage.denoising_steps for usage in usages)
+    assert figures[names.GEN_AI_OUTPUT_TOKENS] == sum(usage.output_tokens for usage in usages)
+    assert figures[names.DENOISING_STEPS] == sum(usage.denoising_steps for usage in usages)
     below = [traced.receiver.children(canvas) for canvas in canvases]
-    assert sum(len(named(spans, tracing.STEP_SPAN)) for spans in below) == sum(
+    assert sum(len(named(spans, names.STEP_SPAN)) for spans in below) == sum(
         usage.denoising_steps for usage in usages
     )
 
@@ -114,8 +211,8 @@ def test_a_request_over_http_is_traced_as_one_over_grpc(traced: Traced) -> None:
         assert ask(client, REVERSE, extra_headers=headers).choices[0].finish_reason == "stop"
     root = traced.receiver.request_span("over-http")
     assert (root.trace_id.hex(), root.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
-    assert attributes(root)[tracing.RPC_METHOD] == "/v1/chat/completions"
-    assert named(traced.receiver.children(root), tracing.CANVAS_SPAN)
+    assert attributes(root)[names.HTTP_ROUTE] == "/v1/chat/completions"
+    assert named(traced.receiver.children(root), names.CANVAS_SPAN)
 
 
 def test_every_span_lies_within_its_parent(traced: Traced) -> None:
@@ -137,10 +234,10 @@ def test_the_request_span_tells_model_tokens_and_how_it_ended(traced: Traced) ->
     assert root.name == "chat palimpsest-tiny"
     assert root.kind == Span.SPAN_KIND_SERVER
     assert root.status.code == Status.STATUS_CODE_UNSET
-    assert figures[tracing.RPC_METHOD] == METHOD
-    assert figures[tracing.RPC_STATUS] == "OK"
-    assert figures[tracing.GEN_AI_INPUT_TOKENS] == completed.usage.prompt_tokens
-    assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == completed.usage.output_tokens
+    assert (figures[names.RPC_SYSTEM], figures[names.RPC_METHOD]) == ("grpc", METHOD)
+    assert figures[names.RPC_STATUS] == "OK"
+    assert figures[names.GEN_AI_INPUT_TOKENS] == completed.usage.prompt_tokens
+    assert figures[names.GEN_AI_OUTPUT_TOKENS] == completed.usage.output_tokens
     assert "palimpsest" in traced.receiver.services
 
 
@@ -152,7 +249,8 @@ async def test_a_request_over_connect_belongs_to_its_callers_trace_too(traced: T
     )
     root = traced.receiver.request_span("over-connect")
     assert (root.trace_id.hex(), root.parent_span_id.hex()) == (TRACE_ID, PARENT_ID)
-    assert attributes(root)[tracing.RPC_METHOD] == "palimpsest.v1.DiffusionService/Generate"
+    assert attributes(root)[names.RPC_METHOD] == "palimpsest.v1.DiffusionService/Generate"
+    assert attributes(root)[names.RPC_SYSTEM] == "connectrpc"
 
 
 def test_the_questions_of_a_call_are_canvases_of_one_tree(traced: Traced) -> None:
@@ -161,17 +259,17 @@ def test_the_questions_of_a_call_are_canvases_of_one_tree(traced: Traced) -> Non
     usage = traced.server.stub.Decide(request).usage
     root = traced.receiver.request_span("asked")
     assert root.name == "decide palimpsest-tiny"
-    canvases = named(traced.receiver.children(root), tracing.CANVAS_SPAN)
-    assert [attributes(canvas)[tracing.CANVAS_STEPS] for canvas in canvases] == [2, 2, 2]
+    canvases = named(traced.receiver.children(root), names.CANVAS_SPAN)
+    assert [attributes(canvas)[names.CANVAS_STEPS] for canvas in canvases] == [2, 2, 2]
     for canvas in canvases:
-        steps = named(traced.receiver.children(canvas), tracing.STEP_SPAN)
-        assert [attributes(step)[tracing.STEP] for step in steps] == [1, 2]
+        steps = named(traced.receiver.children(canvas), names.STEP_SPAN)
+        assert [attributes(step)[names.STEP] for step in steps] == [1, 2]
         assert canvas.end_time_unix_nano == steps[-1].end_time_unix_nano
     figures = attributes(root)
-    assert figures[tracing.GEN_AI_INPUT_TOKENS] == usage.prompt_tokens
-    assert figures[tracing.GEN_AI_OUTPUT_TOKENS] == 0
-    assert figures[tracing.CANVASES] == 3
-    assert figures[tracing.DENOISING_STEPS] == 6
+    assert figures[names.GEN_AI_INPUT_TOKENS] == usage.prompt_tokens
+    assert figures[names.GEN_AI_OUTPUT_TOKENS] == 0
+    assert figures[names.CANVASES] == 3
+    assert figures[names.DENOISING_STEPS] == 6
 
 
 def test_the_callers_span_is_the_parent(traced: Traced) -> None:
@@ -188,17 +286,32 @@ def test_a_cancelled_request_is_told_apart_and_is_no_error(traced: Traced) -> No
     assert isinstance(stream, grpc.Call)
     stream.cancel()
     root = traced.receiver.request_span("cancelled")
-    assert attributes(root)[tracing.RPC_STATUS] == "CANCELLED"
+    assert attributes(root)[names.RPC_STATUS] == "CANCELLED"
     assert root.status.code == Status.STATUS_CODE_UNSET
-    names = {span.name for span in traced.receiver.children(root)}
-    assert tracing.CANVAS_SPAN in names, "what was done is shown"
+    kinds = {span.name for span in traced.receiver.children(root)}
+    assert names.CANVAS_SPAN in kinds, "what was done is shown"
+
+
+def test_a_caller_whose_process_was_killed_has_cancelled(traced: Traced) -> None:
+    trace_id = TRACE_ID[::-1]
+    traceparent = f"00-{trace_id}-{PARENT_ID}-01"
+    command = [sys.executable, "-c", CALLER, traced.server.address, traceparent]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline(), "the stream runs"
+        caller.kill()
+    root = traced.receiver.wait_for(
+        lambda span: span.trace_id.hex() == trace_id and span.kind == Span.SPAN_KIND_SERVER
+    )
+    assert attributes(root)[names.RPC_STATUS] == "CANCELLED"
+    assert root.status.code == Status.STATUS_CODE_UNSET
 
 
 def test_the_callers_deadline_makes_the_span_an_error(traced: Traced) -> None:
     with pytest.raises(grpc.RpcError):
         list(traced.stream("late", ENDLESS, timeout=0.5))
     root = traced.receiver.request_span("late")
-    assert attributes(root)[tracing.ERROR_TYPE] == "DEADLINE_EXCEEDED"
+    assert attributes(root)[names.ERROR_TYPE] == "DEADLINE_EXCEEDED"
     assert root.status.code == Status.STATUS_CODE_ERROR
 
 
@@ -206,7 +319,7 @@ def test_the_servers_own_limit_ends_a_request_without_deadline(traced: Traced) -
     with pytest.raises(grpc.RpcError, match="longer than its deadline or the server allows"):
         list(traced.stream("unbounded", ENDLESS))
     root = traced.receiver.request_span("unbounded")
-    assert attributes(root)[tracing.ERROR_TYPE] == "DEADLINE_EXCEEDED"
+    assert attributes(root)[names.ERROR_TYPE] == "DEADLINE_EXCEEDED"
     assert root.end_time_unix_nano - root.start_time_unix_nano >= MAX_REQUEST_S * 1e9
 
 
@@ -214,5 +327,20 @@ def test_a_refused_request_is_the_callers_error_and_still_shown(traced: Traced) 
     with pytest.raises(grpc.RpcError):
         list(traced.stream("refused", sampling_pb2.SamplingParameters(temperature=-1.0)))
     root = traced.receiver.request_span("refused")
-    assert attributes(root)[tracing.RPC_STATUS] == "INVALID_ARGUMENT"
+    assert attributes(root)[names.RPC_STATUS] == "INVALID_ARGUMENT"
     assert root.status.code == Status.STATUS_CODE_UNSET
+
+
+def test_a_crash_of_the_engine_is_an_error_of_every_request_in_it(traced: Traced) -> None:
+    stream = traced.stream("crashed", ENDLESS)
+    assert next(stream).HasField("started")
+    assert next(stream).HasField("snapshot")
+    (engine,) = traced.server.engine_pids()
+    os.kill(engine, signal.SIGKILL)
+    with pytest.raises(grpc.RpcError):
+        list(stream)
+    root = traced.receiver.request_span("crashed")
+    assert attributes(root)[names.ERROR_TYPE] == "UNAVAILABLE"
+    assert root.status.code == Status.STATUS_CODE_ERROR
+    kinds = {span.name for span in traced.receiver.children(root)}
+    assert names.CANVAS_SPAN in kinds, "what was done is shown"

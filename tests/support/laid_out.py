@@ -31,6 +31,12 @@ def causal(table: PageTable, count: int, *, seed: int) -> Part:
     return Part.of(table, start=table.stored, length=count, token_ids=ids)
 
 
+def showing(table: PageTable, count: int, *, key: bytes) -> Part:
+    """A picture at the end of a sequence; `advance` the table after the pass."""
+    table.extend(count)
+    return Part.of(table, start=table.stored, length=count, token_ids=[7] * count, shows=key)
+
+
 def canvas_after(table: PageTable, length: int, *, behind: int = 0) -> Part:
     """A canvas behind the sequence and `behind` tokens that the same pass writes."""
     return Part.of(table, start=table.stored + behind, length=length)

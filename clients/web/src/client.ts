@@ -41,6 +41,11 @@ export interface ClientOptions {
   priority?: Priority;
   /** Sent with every call, such as `authorization`. */
   headers?: Readonly<Record<string, string>>;
+  /**
+   * Adds to the headers of each call what names the caller's trace. With OpenTelemetry's API:
+   * `(headers) => propagation.inject(context.active(), headers)`.
+   */
+  inject?: (headers: Record<string, string>) => void;
   /** For a whole call, further tries included; left out means no limit of this side's. */
   timeoutMs?: number;
   /** Further tries of a call that ends in `unavailable`, in a row; 3 unless told otherwise. */
@@ -217,7 +222,9 @@ export class Client {
   }
 
   #headers(call: CallOptions): Record<string, string> {
-    return { ...this.#options.headers, ...call.headers };
+    const traced: Record<string, string> = {};
+    this.#options.inject?.(traced);
+    return { ...traced, ...this.#options.headers, ...call.headers };
   }
 
   #attempts(call: CallOptions): Attempts {

@@ -58,6 +58,23 @@ test("an answer may be had whole", async () => {
   assert.deepEqual(answer.tokenIds, [97, 98, 99]);
 });
 
+test("every call names the caller's trace as it is when it is made", async () => {
+  const seen: (string | null)[] = [];
+  const answering: Answering = async function* (request, context) {
+    seen.push(context.requestHeader.get("traceparent"));
+    yield* WHOLE(request, context);
+  };
+  let calls = 0;
+  const inject = (headers: Record<string, string>) => {
+    headers.traceparent = `call ${++calls}`;
+  };
+  const client = clientOf([answering, answering, answering], { inject });
+  await client.generate("x").answer();
+  await client.generate("x").answer();
+  await client.generate("x", { headers: { traceparent: "given" } }).answer();
+  assert.deepEqual(seen, ["call 1", "call 2", "given"]);
+});
+
 test("no drafts are asked for unless they are wanted", async () => {
   const requests: StreamGenerateRequest[] = [];
   const answering = recording(requests);

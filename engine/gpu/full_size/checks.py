@@ -117,7 +117,7 @@ def _fused(
     packed.send(*lay_out(parts, packed.here, fused.windows, canvas_length=config.canvas_length))
     layout = layout_of(packed.there, fused.windows)
     told_nothing = like.new_zeros(config.canvas_length, config.hidden_size)
-    hidden = fused.forward(layout, tokens.int(), told_nothing)
+    hidden = fused.forward(layout, tokens.int(), told_nothing, told_nothing[:1])
     return hidden[layout.rows_of_canvases].float()
 
 

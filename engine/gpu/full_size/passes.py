@@ -138,11 +138,12 @@ class Passes:
         eager: bool = False,
     ) -> PassProgram:
         """Of the exact shape, as a graph where there can be one."""
-        store = store or self.store
+        store, network = store or self.store, network or self.network
         return PassProgram(
-            network or self.network,
+            network,
             store,
             PassShape.of(parts, store.tokens.shape[1]),
+            shown=network.weights.embedding.new_zeros(1, self.config.hidden_size),
             context_tokens=self.context,
             pool=None if eager else self.pool,
         )

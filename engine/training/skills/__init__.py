@@ -10,6 +10,7 @@ from palimpsest.engine.training.skills import (
     lists,
     reading,
     records,
+    seeing,
     tools,
     words,
 )
@@ -41,7 +42,14 @@ SKILLS: dict[str, Task] = {
     "add_many": arithmetic.add_many,
     "add_long": arithmetic.add_long,
     "sort_long": words.sort_long,
+    "see_colour": seeing.see_colour,
+    "see_shape": seeing.see_shape,
+    "see_count": seeing.see_count,
+    "see_place": seeing.see_place,
+    "see_motion": seeing.see_motion,
 }
 
+SEEING = frozenset({"see_colour", "see_shape", "see_count", "see_place", "see_motion"})
+"""Those that ask about pictures."""
 HARD = frozenset({"add_long", "sort_long"})
 """Those that are meant to fail at times, so that a loss of quality can be seen at all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from palimpsest.engine import training
 from palimpsest.engine.cache import SequenceCache
 from palimpsest.engine.config import ModelConfig, read_config
-from palimpsest.engine.model import DiffusionGemma, Rows
-from palimpsest.engine.segments import Segment, run_segments
-from palimpsest.engine.training.attention import BatchAttention
+from palimpsest.engine.model import DiffusionGemma
+from palimpsest.engine.segments import PictureSegment, Segment, run_segments
 from palimpsest.engine.training.batches import (
     COPIES,
     Example,
@@ -30,12 +30,13 @@ from palimpsest.engine.training.export import export
 from palimpsest.engine.training.grow import grown
 from palimpsest.engine.training.log import RunLog
 from palimpsest.engine.training.loop import Trainer, initialise
-from palimpsest.engine.training.objective import loss_of
+from palimpsest.engine.training.objective import look, loss_of, predict
 from palimpsest.engine.training.plot import plot
 from palimpsest.engine.training.probe import Probe
 from palimpsest.engine.training.recipe import BUNDLED, SMOKE
 from palimpsest.engine.training.skills import SKILLS
-from palimpsest.engine.training.states import corrupt, denoise_once
+from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_once
+from palimpsest.engine.vision.looking import Looker
 from palimpsest.engine.weights import load_model
 
 CPU = torch.device("cpu")
@@ -45,6 +46,7 @@ RECIPE = replace(
     seed=5,
     short_skills={"reverse": 1.0},
     long_skills={"tool_call": 1.0},
+    seeing_skills={},
     probe_every=100,
 )
 
@@ -62,9 +64,22 @@ def network(config: ModelConfig) -> DiffusionGemma:
     return network
 
 
-def _examples(config: ModelConfig, count: int) -> list[Example]:
+@pytest.fixture
+def seeing() -> DiffusionGemma:
+    """The network that the bundled recipe begins with: its pictures are of its own size."""
+    torch.manual_seed(0)
+    network = DiffusionGemma(read_config(Path(training.__file__).parent))
+    initialise(network)
+    return network
+
+
+def _examples(
+    config: ModelConfig,
+    count: int,
+    skills: Iterable[str] = (*BUNDLED.short_skills, *BUNDLED.long_skills),
+) -> list[Example]:
     mixture = Mixture(
-        skills=dict.fromkeys(SKILLS, 1.0), canvas_length=config.canvas_length, filling_weight=1.0
+        skills=dict.fromkeys(skills, 1.0), canvas_length=config.canvas_length, filling_weight=1.0
     )
     return ExampleSource().draw(mixture, count=count, random=Random(2))
 
@@ -73,19 +88,25 @@ def _examples(config: ModelConfig, count: int) -> list[Example]:
 def test_a_training_pass_sees_what_serving_sees(
     config: ModelConfig, network: DiffusionGemma
 ) -> None:
-    examples = _examples(config, 6)
+    _compare(network, _examples(config, 6))
+
+
+@torch.no_grad()
+def test_a_training_pass_sees_the_pictures_that_serving_sees(seeing: DiffusionGemma) -> None:
+    _compare(seeing, _examples(seeing.config, 4, BUNDLED.seeing_skills))
+
+
+def _compare(network: DiffusionGemma, examples: list[Example]) -> None:
     batch = collate(examples, CPU)
-    rows = Rows(
-        token_ids=batch.token_ids,
-        positions=batch.positions,
-        on_canvas=batch.on_canvas,
-        soft_embedding=None,
+    state = NoisyCanvases(
+        batch.token_ids[batch.on_canvas].view_as(batch.answer),
+        torch.zeros(*batch.answer.shape, network.config.hidden_size),
     )
-    together = network(rows, BatchAttention(batch, config))[batch.on_canvas]
+    together = predict(network, batch, state, look(network, batch)).split(1)
     served = [hidden for example in examples for hidden in _served(network, example)]
 
-    for trained, hidden in zip(together.split(config.canvas_length), served, strict=True):
-        torch.testing.assert_close(trained, hidden, rtol=0, atol=2e-4)
+    for trained, hidden in zip(together, served, strict=True):
+        torch.testing.assert_close(trained[0], network.logits(hidden), rtol=0, atol=2e-4)
 
 
 def _served(network: DiffusionGemma, example: Example) -> Iterator[Tensor]:
@@ -93,11 +114,27 @@ def _served(network: DiffusionGemma, example: Example) -> Iterator[Tensor]:
     cache = SequenceCache(network.config, dtype=torch.float32, device=CPU)
     pending, start = example.prompt, 0
     for canvas in example.canvases:
-        prefix = Segment(cache=cache, token_ids=torch.tensor(pending), start=start, causal=True)
+        prefix = Segment(
+            cache=cache,
+            token_ids=torch.tensor(pending),
+            start=start,
+            causal=True,
+            pictures=_shown(network, example) if start == 0 else (),
+        )
         start = prefix.end
         drawn = Segment(cache=cache, token_ids=torch.tensor(canvas), start=start, causal=False)
         yield from COPIES * [run_segments(network, [prefix, drawn])[1]]
         pending = canvas
+
+
+def _shown(network: DiffusionGemma, example: Example) -> tuple[PictureSegment, ...]:
+    if network.vision is None or not example.pictures:
+        return ()
+    embeddings = Looker(network.vision).embeddings(example.pictures)
+    return tuple(
+        PictureSegment(start=p.start, end=p.end, embeddings=embeddings[p.key])
+        for p in example.pictures
+    )
 
 
 def test_long_answers_are_trained_on_every_canvas(config: ModelConfig) -> None:
@@ -133,6 +170,21 @@ def test_compiled_layers_have_the_same_loss_and_gradients(calm_folder: Path) -> 
     # in a process of its own: the checks of shapes in this one cannot be compiled
     program = Path(__file__).with_name("compiled_layers.py")
     subprocess.run([sys.executable, program, calm_folder], check=True)
+
+
+def test_the_tower_learns_from_what_is_asked_about_pictures(seeing: DiffusionGemma) -> None:
+    examples = _examples(seeing.config, 2, ["see_colour"])
+    loss_of(seeing, examples, torch.Generator().manual_seed(1), filling_weight=1.0).total.backward()
+    assert seeing.vision is not None
+    assert all(p.grad is not None and p.grad.any() for p in seeing.vision.parameters())
+
+
+def test_what_is_answered_wrong_is_trained_more(config: ModelConfig) -> None:
+    recipe = replace(RECIPE, short_skills={"reverse": 1.0, "sort": 1.0})
+    trainer = Trainer(config, recipe, device=CPU)
+    trainer.accuracies |= {"reverse": 1.0, "sort": 0.25}
+    _, mixture, _ = next(trainer.mixtures())
+    assert mixture.skills["sort"] == pytest.approx(6 * mixture.skills["reverse"])
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(config: ModelConfig, tmp_path: Path) -> None:
@@ -214,7 +266,7 @@ def test_a_run_leaves_losses_accuracies_and_a_picture_of_them(
 
 
 def test_the_recipe_of_the_bundled_model_trains_every_skill() -> None:
-    assert {*BUNDLED.short_skills, *BUNDLED.long_skills} == set(SKILLS)
+    assert set(BUNDLED.skills) == set(SKILLS)
 
 
 def test_a_probe_counts_what_the_engine_writes(bundled_folder: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from random import Random
 
 import pytest
 
-from palimpsest.engine.training.items import Item, Task, draw, held_out_items
+from palimpsest.engine.training.items import Item, Still, Task, draw, held_out_items
 from palimpsest.engine.training.skills import HARD, SKILLS
 from palimpsest.engine.training.skills.arithmetic import column_sums
 from palimpsest.engine.training.skills.tools import NO_TOOL, TOOLS
@@ -37,8 +38,14 @@ def test_a_question_has_one_answer(task: Task) -> None:
     for _ in range(2000):
         item = task(random)
         outcome = (item.thought, item.answer, item.call)
-        asked = json.dumps([item.messages, item.tools, item.thinking])
+        asked = json.dumps([item.messages, item.tools, item.thinking, _shown(item)])
         assert known.setdefault(asked, outcome) == outcome
+
+
+def _shown(item: Item) -> list[str]:
+    """What its pictures look like."""
+    media = [(one,) if isinstance(one, Still) else one for one in item.media]
+    return [sha256(still.picture.tobytes()).hexdigest() for stills in media for still in stills]
 
 
 def test_a_sum_is_on_one_side_in_any_order_and_with_thinking_too() -> None:

@@ -9,7 +9,14 @@ from torch import Tensor
 from palimpsest.kernels.fused.attention import attention, attention_reference
 from palimpsest.kernels.fused.heads import KeyValueRows
 from palimpsest.kernels.fused.rounding import Rounded
-from palimpsest.kernels.fused.segment_table import PAGE_TOKENS, TILE_ROWS, SegmentTable
+from palimpsest.kernels.fused.segment_table import (
+    CANVAS,
+    CAUSAL,
+    PAGE_TOKENS,
+    PICTURE,
+    TILE_ROWS,
+    SegmentTable,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,16 +24,18 @@ class Segment:
     sequence: int
     start: int
     rows: int
-    causal: bool
+    kind: int
 
 
 MIXED = (
-    Segment(sequence=0, start=203, rows=9, causal=False),
-    Segment(sequence=1, start=0, rows=7, causal=True),
-    Segment(sequence=2, start=130, rows=66, causal=True),
-    Segment(sequence=2, start=196, rows=5, causal=False),
+    Segment(sequence=0, start=203, rows=9, kind=CANVAS),
+    Segment(sequence=1, start=0, rows=7, kind=CAUSAL),
+    Segment(sequence=2, start=130, rows=66, kind=CAUSAL),
+    Segment(sequence=2, start=196, rows=5, kind=CANVAS),
+    Segment(sequence=3, start=60, rows=70, kind=PICTURE),
+    Segment(sequence=3, start=130, rows=4, kind=CAUSAL),
 )
-"""Canvases, prefills, and a commit with the next canvas of its sequence."""
+"""Canvases, prefills, a commit with the next canvas of its sequence, a picture and what follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,7 @@ class Shape:
     window: int | None
 
 
+KINDS = pytest.mark.parametrize("kind", [CANVAS, CAUSAL, PICTURE])
 PAIRS = Shape(heads=4, groups=2, width=16, window=None)
 PAIRS_IN_WINDOW = Shape(heads=4, groups=2, width=32, window=50)
 EIGHTS = Shape(heads=16, groups=2, width=16, window=None)
@@ -61,7 +71,7 @@ class Pass:
         for index, segment in enumerate(segments):
             rows = self.rows_of(index)
             live[rows] = True
-            if segment.causal:
+            if segment.kind != CANVAS:
                 # as `heads` does: later segments read this one's rows in the cache
                 slots = self._slots(index, range(segment.start, segment.start + segment.rows))
                 self.cache.keys[slots] = self.own.keys[rows]
@@ -111,7 +121,7 @@ class Pass:
             first_row=torch.zeros(1, dtype=torch.int32),
             rows=table.rows[one],
             start=table.start[one],
-            causal=table.causal[one],
+            kind=table.kind[one],
             page_offset=table.page_offset[one],
             pages=table.pages,
         )
@@ -146,7 +156,7 @@ class Pass:
             "first_row": first_rows,
             "rows": [s.rows for s in self.segments],
             "start": [s.start for s in self.segments],
-            "causal": [int(s.causal) for s in self.segments],
+            "kind": [s.kind for s in self.segments],
             "page_offset": offsets,
             "pages": pages,
         }
@@ -199,12 +209,12 @@ def test_mixed_passes_attend_as_defined_in_half_precision() -> None:
     assert_close(mixed.attended(), mixed.wanted(), torch.float16)
 
 
-@pytest.mark.parametrize("causal", [True, False])
+@KINDS
 @pytest.mark.parametrize("tma", [True, False])
 @pytest.mark.parametrize("shape", [SLIDING, FULL], ids=str)
-def test_the_released_sizes_attend_as_defined(shape: Shape, tma: bool, causal: bool) -> None:
+def test_the_released_sizes_attend_as_defined(shape: Shape, tma: bool, kind: int) -> None:
     # longer than the window
-    segment = Segment(sequence=0, start=1091, rows=5, causal=causal)
+    segment = Segment(sequence=0, start=1091, rows=5, kind=kind)
     one = Pass((segment,), shape, torch.float16)
     assert_close(one.attended(tma=tma), one.wanted(), torch.float16)
 
@@ -212,16 +222,16 @@ def test_the_released_sizes_attend_as_defined(shape: Shape, tma: bool, causal: b
 @pytest.mark.parametrize("shape", [EIGHTS, EIGHTS_IN_WINDOW], ids=str)
 def test_segments_begin_anywhere(shape: Shape) -> None:
     segments = tuple(
-        Segment(sequence=sequence, start=start, rows=3, causal=sequence % 2 == 0)
+        Segment(sequence=sequence, start=start, rows=3, kind=sequence % 3)
         for sequence, start in enumerate([0, 1, 1, 63, 64, 65, 320, 320])
     )
     everywhere = Pass(segments, shape, torch.float32)
     assert_close(everywhere.attended(), everywhere.wanted(), torch.float32)
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_segments_may_fill_their_tiles(causal: bool) -> None:
-    full = Pass((Segment(sequence=0, start=40, rows=64, causal=causal),), PAIRS, torch.float32)
+@KINDS
+def test_segments_may_fill_their_tiles(kind: int) -> None:
+    full = Pass((Segment(sequence=0, start=40, rows=64, kind=kind),), PAIRS, torch.float32)
     assert_close(full.attended(), full.wanted(), torch.float32)
 
 
@@ -234,7 +244,7 @@ def test_a_segment_alone_equals_the_segment_in_company() -> None:
 
 
 def test_rows_are_rounded_to_eight_bits() -> None:
-    segment = Segment(sequence=0, start=20, rows=9, causal=False)
+    segment = Segment(sequence=0, start=20, rows=9, kind=CANVAS)
     one = Pass((segment,), PAIRS, torch.float32)
     made, wanted = one.attended(quantised=True), one.wanted(quantised=True)
     assert made.values.dtype == torch.float8_e4m3fn
@@ -247,8 +257,8 @@ def test_rows_are_rounded_to_eight_bits() -> None:
 
 def test_a_broken_sequence_breaks_no_other() -> None:
     pair = (
-        Segment(sequence=0, start=70, rows=3, causal=False),
-        Segment(sequence=1, start=70, rows=3, causal=False),
+        Segment(sequence=0, start=70, rows=3, kind=CANVAS),
+        Segment(sequence=1, start=70, rows=3, kind=CANVAS),
     )
     both = Pass(pair, PAIRS, torch.float32)
     wanted = both.wanted()

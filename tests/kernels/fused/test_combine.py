@@ -31,7 +31,7 @@ def table() -> SegmentTable:
         first_row=first,
         rows=rows,
         start=zero,
-        causal=zero,
+        kind=zero,
         page_offset=zero,
         pages=zero,
     )
