@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -68,10 +69,12 @@ class Decoder:
         return await asyncio.shield(working)
 
     async def close(self) -> None:
-        """Ends the process; files that are being decoded end with their time."""
+        """Ends the process, and those that it has forked for files."""
         if self._control is not None:
             self._control.close()
         if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             await self._process.wait()
 
     def _leave(self, working: asyncio.Future[list[VideoFrame]]) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import openai
 import pytest
 from calls import details_of, found
@@ -184,6 +189,26 @@ def test_a_message_of_more_than_four_mebibytes_arrives(seeing: ServerProcess) ->
     large = encoded(noise((1_600, 1_200)), "BMP")
     assert len(large) > 5 * 2**20
     assert count(seeing, image(data=large), "what?") > 200
+
+
+def test_the_command_line_shows_files(seeing: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(LARGE)
+    asked = ["--image", str(tmp_path / "a.png"), "what?", "--max-output-tokens", "1", "--json"]
+    command = [sys.executable, "-m", "palimpsest.cli", "generate", "--address", seeing.address]
+    run = subprocess.run([*command, *asked], capture_output=True, text=True, check=True)
+    completed = json.loads(run.stdout.splitlines()[-1])
+    assert completed["usage"]["prompt_tokens"] == count(seeing, image(), "what?")
+
+
+def test_a_browser_shows_them_in_base64(seeing: ServerProcess) -> None:
+    part = {"image": {"data": base64.b64encode(LARGE).decode(), "maxSoftTokens": 70}}
+    message = {"role": "CHAT_ROLE_USER", "parts": [part, {"text": "what?"}]}
+    answer = httpx.post(
+        f"{seeing.url}/palimpsest.v1.DiffusionService/CountTokens",
+        json={"prompt": {"chat": {"messages": [message]}}},
+    )
+    expected = count(seeing, image(max_soft_tokens=70), "what?")
+    assert answer.json() == {"tokenCount": expected}
 
 
 # OpenAI's clients
