@@ -138,4 +138,4 @@ def _runner(model: LoadedModel, noise: Noise, threads: Threads | None) -> Runner
     from palimpsest.engine.gpu.runner import FusedRunner
 
     assert isinstance(noise, CounterNoise), "the kernels draw by themselves"
-    return FusedRunner(model, noise, quantised=False)
+    return FusedRunner(model, noise, quantised=bool(model.scales))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.model import DiffusionGemma
@@ -22,6 +24,10 @@ class LoadedModel:
     capacity: Capacity
     fused: bool = False
     """Whether the fused kernels run it."""
+    scales: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of the matrices of `network` that are e4m3, by their names: one for each row. Fused kernels
+    alone can run those.
+    """
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}))
     """Read where answers have to be of a form."""
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import bisect
-import json
 import math
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +14,11 @@ from palimpsest.engine.cache import bytes_per_token
 from palimpsest.engine.capacity import Capacity, Demand, share_out
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import DoesNotFit
+from palimpsest.engine.headers import read_headers, weight_files
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.quantised.reading import coded_tensors
 from palimpsest.engine.tiles import TILE_ELEMENTS
-from palimpsest.engine.weights import weight_files
+from palimpsest.engine.weights import pieces_of
 
 _GIB = 2**30
 _TILE_COPIES = 6
@@ -32,16 +32,18 @@ _CPU_CACHE_BYTES = 2**28
 
 
 def capacity_of(
-    folder: Path,
     config: ModelConfig,
     options: EngineOptions,
     *,
+    weights: int,
     dtype: torch.dtype,
     device: torch.device,
     context: int,
     fused: bool,
 ) -> Capacity:
-    """What runs at once beside the weights. Raises DoesNotFit if not even one full sequence."""
+    """What runs at once beside so many bytes of weights. Raises DoesNotFit if not even one full
+    sequence does.
+    """
 
     def demand(context: int) -> Demand:
         return Demand(
@@ -50,7 +52,6 @@ def capacity_of(
             chunk_tokens=max(options.max_prefill_tokens, config.canvas_length),
         )
 
-    weights = weight_bytes(folder, dtype)
     one_pass = _pass_bytes(config, dtype, options, fused=fused)
     room = int(memory_of(device) * options.gpu_memory_utilization) - weights - one_pass
     if options.kv_cache_memory is not None:
@@ -119,14 +120,18 @@ def _pass_bytes(
     return states + rows * of_row * dtype.itemsize + logits
 
 
-def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
-    """Of all tensors in the files, cast to `dtype`."""
-    return sum(map(_elements, weight_files(folder))) * dtype.itemsize
-
-
-def _elements(path: Path) -> int:
-    """Numbers in a safetensors file, from its header."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+def weight_bytes(
+    folder: Path, config: ModelConfig, dtype: torch.dtype, *, keep_codes: bool = False
+) -> int:
+    """Of all weights in the files as they are served: in `dtype`, and one byte for each that stays
+    e4m3.
+    """
+    pieces = pieces_of(folder, config)
+    coded = coded_tensors(pieces) if keep_codes else frozenset[str]()
+    of_text = sum(
+        math.prod(piece.place.shape) * (1 if piece.place.own in coded else dtype.itemsize)
+        for piece in pieces
+    )
+    read = {name for piece in pieces for name in piece.parts.values()}
+    others = (e for name, e in read_headers(weight_files(folder)).items() if name not in read)
+    return of_text + sum(entry.elements for entry in others) * dtype.itemsize

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from palimpsest.engine.quantised.places import DECODER, ENCODER
 from palimpsest.engine.training import tokenizer
-from palimpsest.engine.weights import DECODER, ENCODER
 
 END_TOKENS = (1, 106, 50)
 GENERATION = {

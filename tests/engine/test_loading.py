@@ -9,6 +9,7 @@ import pytest
 import torch
 from replay import random_prompt, run, submit
 
+from palimpsest.engine.config import read_config
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
 from palimpsest.engine.loaded_model import LoadedModel
@@ -116,7 +117,10 @@ def test_a_cache_too_small_for_one_sequence_is_refused_with_the_flag_that_made_i
 
 
 def test_a_file_in_fp32_counts_as_the_dtype_it_is_served_in(calm_folder: Path) -> None:
-    served = {d: weight_bytes(calm_folder, getattr(torch, d)) for d in ("float32", "bfloat16")}
+    config = read_config(calm_folder)
+    served = {
+        d: weight_bytes(calm_folder, config, getattr(torch, d)) for d in ("float32", "bfloat16")
+    }
     assert served["float32"] == 2 * served["bfloat16"]
     on_disk = (calm_folder / "model.safetensors").stat().st_size
     assert served["float32"] == pytest.approx(on_disk, rel=0.05)
