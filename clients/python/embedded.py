@@ -22,6 +22,12 @@ from typing import NoReturn
 from palimpsest.errors import EmbeddedServerError, ServerPartsMissing
 
 SERVER_MODULE = "palimpsest.server"
+PROGRAMS = {
+    "serve": SERVER_MODULE,
+    "quantize": "palimpsest.engine.quantiser",
+    "inspect": "palimpsest.engine.inspector",
+}
+"""Commands that are programs of the server's side, by the module that runs them."""
 SERVER_PARTS = ("torch", "transformers", "safetensors")
 """Packages that only `pip install 'palimpsest[serve]'` brings."""
 FLAGS = ("--port", "0", "--http-port", "off", "--ready-json", "--exit-with-stdin")
@@ -140,11 +146,11 @@ def require_server_parts() -> None:
         )
 
 
-def exec_server(arguments: Sequence[str]) -> NoReturn:
-    """Becomes the server: this process is replaced. Raises ServerPartsMissing."""
+def exec_program(command: str, arguments: Sequence[str]) -> NoReturn:
+    """Becomes one of PROGRAMS: this process is replaced. Raises ServerPartsMissing."""
     require_server_parts()
-    command = [*_server_command(), *arguments]
-    os.execv(command[0], command)
+    words = [sys.executable, "-m", PROGRAMS[command], *arguments]
+    os.execv(words[0], words)
 
 
 def _server_command() -> list[str]:

@@ -56,6 +56,26 @@ class Nvfp4:
         values = unpack(parts[self.codes]).unflatten(1, (-1, GROUP))
         return (values * scales[..., None]).flatten(1)
 
+    def encode(self, weight: Tensor, *, largest: float) -> dict[str, Tensor]:
+        """The parts of `weight`. `largest` is the largest magnitude in it, or in all matrices that
+        have to have the same global scale: kernels that run a gate and its up projection as one
+        need that. It makes the largest group's scale e4m3's largest.
+
+        Error: 9.5 % (root mean square, Gaussian values).
+        """
+        whole = torch.tensor([LARGEST * LARGEST_SCALE / largest if largest else 1.0])
+        groups = weight.float().unflatten(1, (-1, GROUP))
+        scales = (groups.abs().amax(dim=-1) / LARGEST * whole).clamp(max=LARGEST_SCALE)
+        scales = scales.to(torch.float8_e4m3fn)
+        real = (scales.float() / whole)[..., None]
+        # groups of zeros, or too small for a scale, have the scale 0
+        values = torch.where(real > 0, groups / real, 0.0)
+        return {
+            self.codes: pack(values.flatten(1)),
+            "weight_scale": scales,
+            self.whole: whole if self.divides else (1 / whole).reshape(()),
+        }
+
 
 COMPRESSED_TENSORS = Nvfp4(
     name="compressed-tensors nvfp4-pack-quantized (NVFP4)",
@@ -90,29 +110,3 @@ def pack(values: Tensor) -> Tensor:
     codes = torch.where(low % 2 == 0, low, high).byte() | (values < 0).byte() << 3
     even, odd = codes.unflatten(1, (-1, 2)).unbind(-1)
     return even | odd << 4
-
-
-def encode(weights: list[Tensor]) -> list[dict[str, Tensor]]:
-    """Matrices [out, in] in compressed-tensors' layout, with one global scale for all of them:
-    kernels that run a gate and its up projection as one need that.
-
-    The global scale makes the largest group's scale e4m3's largest. Error: 9.5 % (root mean square,
-    Gaussian values).
-    """
-    largest = max(float(weight.abs().max()) for weight in weights)
-    whole = torch.tensor([LARGEST * LARGEST_SCALE / largest if largest else 1.0])
-    return [_encode(weight.float(), whole) for weight in weights]
-
-
-def _encode(weight: Tensor, whole: Tensor) -> dict[str, Tensor]:
-    groups = weight.unflatten(1, (-1, GROUP))
-    scales = groups.abs().amax(dim=-1) / LARGEST * whole
-    scales = scales.clamp(max=LARGEST_SCALE).to(torch.float8_e4m3fn)
-    real = scales.float() / whole
-    # a group of zeros, or too small for a scale, has the scale 0
-    values = torch.where(real[..., None] > 0, groups / real[..., None], 0.0)
-    return {
-        COMPRESSED_TENSORS.codes: pack(values.flatten(1)),
-        "weight_scale": scales,
-        COMPRESSED_TENSORS.whole: whole,
-    }

@@ -56,3 +56,14 @@ class Scheme(Protocol):
     def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
         """The weights [rows, columns] in fp32 that checked parts stand for."""
         ...
+
+
+@runtime_checkable
+class Codec(Scheme, Protocol):
+    """A layout that is written too."""
+
+    def encode(self, weight: Tensor, *, largest: float) -> dict[str, Tensor]:
+        """The parts of `weight` [rows, columns]. `largest` is the largest magnitude in it and in
+        the matrices that it shares a scale with.
+        """
+        ...
