@@ -14,7 +14,6 @@ from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.headers import read_headers, weight_files
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.quantised.detection import detect
-from palimpsest.engine.quantised.ignored import Ignored
 from palimpsest.engine.quantised.plan import Misplaced, Piece, plan
 from palimpsest.engine.quantised.reading import Progress, Target, Weights, read
 
@@ -41,11 +40,9 @@ def read_weights(folder: Path, config: ModelConfig, target: Target, progress: Pr
 
 def pieces_of(folder: Path, config: ModelConfig) -> list[Piece]:
     """What the files of a checkpoint hold of the network. Raises CheckpointError."""
-    files, shapes, quantised = read_headers(weight_files(folder)), shapes_of(config), detect(folder)
+    files, quantised = read_headers(weight_files(folder)), detect(folder)
     try:
-        if quantised is None:
-            return plan(files, shapes, scheme=None, ignored=Ignored.of(()))
-        return plan(files, shapes, scheme=quantised.scheme, ignored=quantised.ignored)
+        return plan(files, shapes_of(config), quantised=quantised)
     except Misplaced as wrong:
         raise CheckpointError(f"{folder}: {wrong}") from None
 

@@ -13,12 +13,23 @@ from palimpsest.engine.config import read_json
 from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.quantised.float8 import Float8
 from palimpsest.engine.quantised.ignored import Ignored
+from palimpsest.engine.quantised.lowbit import LowBitExperts
 from palimpsest.engine.quantised.nvfp4 import COMPRESSED_TENSORS, GROUP, MODELOPT
 from palimpsest.engine.quantised.scheme import Scheme
+from palimpsest.kernels.lowbit import Bits
 
 KEY = "quantization_config"
 MODELOPT_FILE = "hf_quant_config.json"
-SUPPORTED = (Float8().name, COMPRESSED_TENSORS.name, MODELOPT.name)
+OWN: Mapping[str, Bits] = {"w6a8": 6, "w4a8": 4}
+"""Our own formats, and the bits of their experts."""
+OWN_LAYOUT = 1
+"""Counts up when bytes come to mean something else."""
+SUPPORTED = (
+    Float8().name,
+    COMPRESSED_TENSORS.name,
+    MODELOPT.name,
+    *(f"palimpsest {name}" for name in OWN),
+)
 
 Json = Mapping[str, Any]
 
@@ -28,9 +39,28 @@ class Quantisation:
     """How a checkpoint is quantised."""
 
     scheme: Scheme
+    """Of linear layers that are no experts."""
+    experts: tuple[Scheme, Scheme]
+    """Of an expert's gate and up projection, and of its down projection."""
     ignored: Ignored
     source: Path
     """The file that says so."""
+
+    @property
+    def name(self) -> str:
+        """As refusals and `palimpsest inspect` call it."""
+        return self.experts[0].name
+
+    @property
+    def joined(self) -> bool:
+        """Whether an expert's gate and up projection are one matrix."""
+        return isinstance(self.experts[0], LowBitExperts)
+
+    def of(self, linear: str) -> Scheme:
+        """What the tensors of a linear layer mean."""
+        if ".experts." not in linear:
+            return self.scheme
+        return self.experts[linear.endswith("down_proj")]
 
 
 def detect(folder: Path) -> Quantisation | None:
@@ -45,18 +75,24 @@ def detect(folder: Path) -> Quantisation | None:
     try:
         if not isinstance(said, dict):
             raise ValueError(f"is {type(said).__name__}, not an object")
-        return Quantisation(scheme=_scheme(said), ignored=Ignored.of(_ignored(said)), source=path)
+        scheme, *experts = _schemes(said)
+        ignored = Ignored.of(_ignored(said))
+        gate_up, down = experts or (scheme, scheme)
+        return Quantisation(scheme=scheme, experts=(gate_up, down), ignored=ignored, source=path)
     except ValueError as wrong:
         raise CheckpointError(f"{path}: {KEY}: {wrong}") from None
 
 
-def _scheme(said: Json) -> Scheme:
+def _schemes(said: Json) -> list[Scheme]:
+    """Of all linear layers, and of experts if they have others."""
     method = said.get("quant_method")
     match method:
         case "compressed-tensors":
-            return _compressed_tensors(said)
+            return [_compressed_tensors(said)]
         case "modelopt":
-            return _modelopt(said)
+            return [_modelopt(said)]
+        case "palimpsest":
+            return [Float8(), *_own(said)]
     raise _unknown(f"quant_method {method!r}")
 
 
@@ -80,6 +116,13 @@ def _modelopt(said: Json) -> Scheme:
     if algorithm != "NVFP4":
         raise _unknown(f"modelopt with the quant_algo {algorithm!r}")
     return MODELOPT
+
+
+def _own(said: Json) -> list[Scheme]:
+    kind, layout = said.get("format"), said.get("layout")
+    if kind not in OWN or layout != OWN_LAYOUT:
+        raise _unknown(f"palimpsest with the format {kind!r}, layout {layout!r}")
+    return [LowBitExperts(bits=OWN[kind], gated=gated) for gated in (True, False)]
 
 
 def _of_modelopt(said: Json) -> Json:

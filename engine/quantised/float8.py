@@ -31,7 +31,7 @@ class Float8:
             SCALE: Part(dtypes=SIXTEEN_OR_MORE, shape=(rows, 1)),
         }
 
-    def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
+    def decode(self, parts: Mapping[str, Tensor], *, rows: int, columns: int) -> Tensor:
         return dequantise_rows(*self.codes(parts))
 
     def codes(self, parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -46,15 +46,15 @@ class Nvfp4:
         return {
             self.codes: Part(dtypes=("U8",), shape=(rows, columns // 2)),
             "weight_scale": Part(dtypes=("F8_E4M3",), shape=(rows, columns // GROUP)),
-            self.whole: Part(dtypes=("F32",), shape=()),
+            self.whole: Part(dtypes=("F32",), shape=(1,) if self.divides else ()),
         }
 
-    def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
+    def decode(self, parts: Mapping[str, Tensor], *, rows: int, columns: int) -> Tensor:
         whole = parts[self.whole].reshape(())
         scales = parts["weight_scale"].float()
         scales = scales / whole if self.divides else scales * whole
         values = unpack(parts[self.codes]).unflatten(1, (-1, GROUP))
-        return (values * scales[..., None]).flatten(1)
+        return (values * scales[..., None]).reshape(rows, columns)
 
     def encode(self, weight: Tensor, *, largest: float) -> dict[str, Tensor]:
         """The parts of `weight`. `largest` is the largest magnitude in it, or in all matrices that

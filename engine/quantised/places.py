@@ -2,7 +2,8 @@
 
 Quantised checkpoints hold every linear layer by itself, experts too, as
 `experts.E.{gate,up,down}_proj`; the network holds all experts of a layer in two tensors, the rows
-of the gate before those of the up projection.
+of the gate before those of the up projection. Our own low-bit layout has a gate and its up
+projection as one, `experts.E.gate_up_proj`.
 """
 
 from __future__ import annotations
@@ -21,34 +22,44 @@ class Place:
 
     own: str
     """Name of the tensor in the network."""
-    index: tuple[int | slice, ...]
-    """Of the part within the tensor; empty where it is the whole."""
+    expert: int | None = None
+    """Whose it is; None where it is the whole tensor."""
+    start: int = 0
+    """The first of its rows among the expert's."""
     shape: tuple[int, ...]
 
+    @property
+    def index(self) -> tuple[int | slice, ...]:
+        """Of the part within the tensor; empty where it is the whole."""
+        if self.expert is None:
+            return ()
+        return self.expert, slice(self.start, self.start + self.shape[0])
 
-def linear_places(shapes: Mapping[str, Size]) -> dict[str, Place]:
-    """By the linear layer's name below the prefix, for the network's own names and shapes."""
+
+def linear_places(shapes: Mapping[str, Size], *, joined: bool = False) -> dict[str, Place]:
+    """By the linear layer's name below the prefix, for the network's own names and shapes; with
+    the gate and up projection of an expert `joined` or not.
+    """
     found: dict[str, Place] = {}
     for own, shape in shapes.items():
         if own.endswith("experts.gate_up_proj"):
-            found |= _experts(own, shape, {"gate_proj": 0, "up_proj": 1}, parts=2)
+            names = ("gate_up_proj",) if joined else ("gate_proj", "up_proj")
+            found |= _experts(own, shape, names)
         elif own.endswith("experts.down_proj"):
-            found |= _experts(own, shape, {"down_proj": 0}, parts=1)
+            found |= _experts(own, shape, ("down_proj",))
         elif len(shape) == 2 and own != "embed_tokens.weight":
-            found[own.removesuffix(".weight")] = Place(own=own, index=(), shape=tuple(shape))
+            found[own.removesuffix(".weight")] = Place(own=own, shape=tuple(shape))
     return found
 
 
-def _experts(own: str, shape: Size, order: Mapping[str, int], *, parts: int) -> dict[str, Place]:
-    """The projections in `order`, each an equal part of the rows of every expert."""
+def _experts(own: str, shape: Size, names: tuple[str, ...]) -> dict[str, Place]:
+    """Of every expert the projections of these names, which have equal parts of its rows."""
     stem = own.rpartition(".")[0]
-    experts, rows, columns = shape[0], shape[1] // parts, shape[2]
+    rows, columns = shape[1] // len(names), shape[2]
     return {
         f"{stem}.{expert}.{name}": Place(
-            own=own,
-            index=(expert, slice(part * rows, (part + 1) * rows)),
-            shape=(rows, columns),
+            own=own, expert=expert, start=part * rows, shape=(rows, columns)
         )
-        for expert in range(experts)
-        for name, part in order.items()
+        for expert in range(shape[0])
+        for part, name in enumerate(names)
     }

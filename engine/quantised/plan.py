@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from torch import Size
 
 from palimpsest.engine.headers import Entry
-from palimpsest.engine.quantised.ignored import Ignored
+from palimpsest.engine.quantised.detection import Quantisation
 from palimpsest.engine.quantised.places import DECODER, ENCODER, Place, linear_places
 from palimpsest.engine.quantised.scheme import SIXTEEN_OR_MORE, Part, Scheme
 
@@ -49,14 +49,13 @@ def plan(
     files: Mapping[str, Entry],
     shapes: Mapping[str, Size],
     *,
-    scheme: Scheme | None,
-    ignored: Ignored,
+    quantised: Quantisation | None,
 ) -> list[Piece]:
     """All pieces of a network with tensors of these `shapes`, of the tensors in `files`.
 
     Raises Misplaced.
     """
-    planner = _Planner(files, shapes, scheme, ignored)
+    planner = _Planner(files, shapes, quantised)
     pieces = [piece for own in shapes for piece in planner.pieces(own)]
     planner.refuse_strangers()
     planner.refuse_missing()
@@ -70,11 +69,10 @@ class _Planner:
         self,
         files: Mapping[str, Entry],
         shapes: Mapping[str, Size],
-        scheme: Scheme | None,
-        ignored: Ignored,
+        quantised: Quantisation | None,
     ) -> None:
-        self.files, self.shapes, self.scheme, self.ignored = files, shapes, scheme, ignored
-        self.places = linear_places(shapes)
+        self.files, self.shapes, self.quantised = files, shapes, quantised
+        self.places = linear_places(shapes, joined=quantised is not None and quantised.joined)
         self.linears: dict[str, list[str]] = defaultdict(list)
         for linear, place in self.places.items():
             self.linears[place.own].append(linear)
@@ -83,7 +81,7 @@ class _Planner:
 
     def pieces(self, own: str) -> list[Piece]:
         """Of one tensor of the network: itself, or the linear layers that it is made of."""
-        plain = self._plain(own, Place(own=own, index=(), shape=tuple(self.shapes[own])))
+        plain = self._plain(own, Place(own=own, shape=tuple(self.shapes[own])))
         if plain is not None:
             return [plain]
         found = [self._linear(linear) for linear in self.linears[own] if self._has_any(linear)]
@@ -120,21 +118,22 @@ class _Planner:
         """A linear layer of which the files have anything; None if they lack some of it."""
         place = self.places[linear]
         plain = self._plain(f"{linear}.{PLAIN}", place)
-        if plain is not None or self.scheme is None:
+        if plain is not None or self.quantised is None:
             return plain or self._unexplained(linear)
-        parts = self.scheme.parts(*place.shape)
+        scheme = self.quantised.of(linear)
+        parts = scheme.parts(*place.shape)
         found = {last: self._published(f"{linear}.{last}") for last in parts}
-        for last in self.scheme.unused:
+        for last in scheme.unused:
             self._published(f"{linear}.{last}")
         lost = [f"{DECODER}{linear}.{last}" for last, name in found.items() if name is None]
         self.missing += lost
         there = {last: name for last, name in found.items() if name is not None}
         for last, name in there.items():
             self._check(name, parts[last])
-        if self.ignored.has(linear) and there:
+        if there and self.quantised.ignored.has(linear):
             name = next(iter(there.values()))
             raise Misplaced(f"the tensor {name} is quantised, but the list ignore has its layer")
-        return None if lost else Piece(place=place, parts=there, scheme=self.scheme)
+        return None if lost else Piece(place=place, parts=there, scheme=scheme)
 
     def _unexplained(self, linear: str) -> None:
         name = self._published(f"{linear}.{PLAIN}")
@@ -153,11 +152,9 @@ class _Planner:
         return names[0] if names else None
 
     def _has_any(self, linear: str) -> bool:
-        lasts = (
-            {PLAIN}
-            if self.scheme is None
-            else {PLAIN, *self.scheme.parts(*self.places[linear].shape)}
-        )
+        lasts = {PLAIN}
+        if self.quantised is not None:
+            lasts |= self.quantised.of(linear).parts(*self.places[linear].shape).keys()
         return any(name in self.files for last in lasts for name in _spellings(f"{linear}.{last}"))
 
     def _check(self, name: str, part: Part) -> None:

@@ -100,8 +100,7 @@ class _Filling:
             self._place(self.weights.tensors, piece, codes, self.shapes[own])
             self._place(self.weights.scales, piece, scales, self.shapes[own][:-1])
             return
-        values = parts[PLAIN] if piece.scheme is None else piece.scheme.decode(parts)
-        values = values.to(device=self.target.device, dtype=self.target.dtype)
+        values = _decoded(piece, parts).to(device=self.target.device, dtype=self.target.dtype)
         self._place(self.weights.tensors, piece, values, self.shapes[own])
 
     def _place(self, tensors: dict[str, Tensor], piece: Piece, values: Tensor, shape: Size) -> None:
@@ -112,6 +111,13 @@ class _Filling:
         if place.own not in tensors:
             tensors[place.own] = values.new_empty(shape, device=self.target.device)
         tensors[place.own][place.index] = values
+
+
+def _decoded(piece: Piece, parts: dict[str, Tensor]) -> Tensor:
+    if piece.scheme is None:
+        return parts[PLAIN]
+    rows, columns = piece.place.shape
+    return piece.scheme.decode(parts, rows=rows, columns=columns)
 
 
 def _codes(piece: Piece, parts: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -21,13 +21,14 @@ class Part:
     dtypes: tuple[str, ...]
     """As files spell them."""
     shape: tuple[int, ...]
-    """`()` is one number, which files hold with the shape [] or [1]."""
+    """One number has the shape [] in some files and [1] in others; either is read."""
 
     def mismatch(self, found: Entry) -> str | None:
         """What is wrong with a tensor in this place; None if nothing is."""
         if found.dtype not in self.dtypes:
             return f"is {found.dtype}, its layout asks for {' or '.join(self.dtypes)}"
-        if found.shape != self.shape and (self.shape, found.shape) != ((), (1,)):
+        numbers = {(), (1,)}
+        if found.shape != self.shape and not {found.shape, self.shape} <= numbers:
             asked = list(self.shape)
             return f"has shape {list(found.shape)}, config.json asks for {asked}"
         return None
@@ -53,7 +54,7 @@ class Scheme(Protocol):
         """The tensors of a linear layer [rows, columns], by the last part of their names."""
         ...
 
-    def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
+    def decode(self, parts: Mapping[str, Tensor], *, rows: int, columns: int) -> Tensor:
         """The weights [rows, columns] in fp32 that checked parts stand for."""
         ...
 

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from palimpsest.engine.quantised.detection import OWN, OWN_LAYOUT
 from palimpsest.engine.quantised.float8 import Float8
+from palimpsest.engine.quantised.lowbit import LowBitExperts
 from palimpsest.engine.quantised.nvfp4 import COMPRESSED_TENSORS
 from palimpsest.engine.quantised.scheme import Codec
 
@@ -37,13 +39,22 @@ class Format:
 
     codecs: Mapping[str, Codec]
     """By group; groups that are not there keep their dtype."""
+    gate_up: Codec | None = None
+    """Of an expert's gate and up projection, where they are one matrix."""
     error: str
     """Of weights, as people are told it before."""
     config: Json
     """The `quantization_config`."""
 
+    @property
+    def joined(self) -> bool:
+        """Whether an expert's gate and up projection are one matrix."""
+        return self.gate_up is not None
+
     def codec(self, linear: str) -> Codec | None:
         """What a linear layer becomes; None where it stays as it is."""
+        if linear.endswith("gate_up_proj"):
+            return self.gate_up
         found = layer_and_group(linear)
         return None if found is None else self.codecs.get(found[1])
 
@@ -101,6 +112,23 @@ _NVFP4_WEIGHTS = _FLOAT | {
     "scale_dtype": "torch.float8_e4m3fn",
 }
 
+
+def _own(kind: str, error: str) -> Format:
+    """Experts in few bits, for kernels that multiply in eight: FP8 stands beside them."""
+    gate_up, down = (LowBitExperts(bits=OWN[kind], gated=gated) for gated in (True, False))
+    return Format(
+        codecs=dict.fromkeys(GROUPS[:2], Float8()) | {GROUPS[2]: down},
+        gate_up=gate_up,
+        error=error,
+        config={
+            "quant_method": "palimpsest",
+            "format": kind,
+            "layout": OWN_LAYOUT,
+            "ignore": _KEPT,
+        },
+    )
+
+
 FORMATS: Mapping[str, Format] = {
     "fp8-dynamic": Format(
         codecs=dict.fromkeys(GROUPS, Float8()),
@@ -116,4 +144,6 @@ FORMATS: Mapping[str, Format] = {
             "nvfp4-pack-quantized", _NVFP4_WEIGHTS, None, [*_KEPT, "re:.*self_attn"]
         ),
     ),
+    "w6a8": _own("w6a8", "2.6 %"),
+    "w4a8": _own("w4a8", "10.1 %"),
 }

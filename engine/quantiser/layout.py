@@ -45,8 +45,8 @@ def _output(source: Source, format: Format, index: int) -> Output:
     linears: list[str] = []
     kept: dict[str, str] = {}
     expanded: list[str] = []
-    for piece, held in zip(source.pieces, source.linears_of, strict=True):
-        names = list(piece.parts.values())
+    for piece in source.pieces:
+        held, names = source.linears(piece), list(piece.parts.values())
         if source.file_of[names[0]] != path:
             continue
         if held and format.codec(held[0]) is not None:

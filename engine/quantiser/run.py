@@ -46,7 +46,7 @@ def quantise(source: Path, target: Path, format: str, *, force: bool, progress: 
     _refuse_quantised(source, FORMATS[format], force=force)
     if target.resolve() == source.resolve():
         raise CheckpointError(f"{target}: is the source; give another folder")
-    with Source(source, read_config(source)) as opened:
+    with Source(source, read_config(source), joined=FORMATS[format].joined) as opened:
         record = _record_of(opened, target, format)
         files = outputs(opened, FORMATS[format])
         there = [output for output in files if _is_done(output, record, target)]
@@ -81,7 +81,7 @@ def _refuse_quantised(source: Path, format: Format, *, force: bool) -> None:
     if found is None or force:
         return
     raise CheckpointError(
-        f"{source}: is quantised already, {found.scheme.name}: its weights would be rounded once "
+        f"{source}: is quantised already, {found.name}: its weights would be rounded once "
         f"more, and this format's own error of {format.error} would come on top of theirs; "
         "quantise the BF16 checkpoint instead, or give --force"
     )
@@ -151,7 +151,8 @@ def _encoded(source: Source, codec: Codec, linear: str) -> tuple[dict[str, Tenso
     others = [source.weight(other) for other in shares_scale(linear) if other != linear]
     largest = max(float(matrix.abs().max()) for matrix in (weight, *others))
     parts = codec.encode(weight, largest=largest)
-    error = (codec.decode(parts) - weight).double().square().sum()
+    rows, columns = weight.shape
+    error = (codec.decode(parts, rows=rows, columns=columns) - weight).double().square().sum()
     return parts, Squares(float(error), float(weight.double().square().sum()))
 
 

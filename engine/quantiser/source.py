@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -19,9 +20,11 @@ from palimpsest.engine.weights import pieces_of, shapes_of
 
 
 class Source:
-    """Files that are open as long as its `with` block. Raises CheckpointError."""
+    """Files that are open as long as its `with` block, read with the gates and up projections of
+    experts `joined` or not, however they are stored. Raises CheckpointError.
+    """
 
-    def __init__(self, folder: Path, config: ModelConfig) -> None:
+    def __init__(self, folder: Path, config: ModelConfig, *, joined: bool) -> None:
         self.folder, self.config = folder, config
         self.files = weight_files(folder)
         self.entries: dict[str, Entry] = {}
@@ -31,21 +34,52 @@ class Source:
             self.entries |= header
             self.file_of |= dict.fromkeys(header, path)
         self.pieces = pieces_of(folder, config)
-        self.places = linear_places(shapes_of(config))
-        self.linears_of, self.piece_of = _linears(self.pieces, self.places)
+        self.places = linear_places(shapes_of(config), joined=joined)
+        self._linears: dict[str, list[str]] = defaultdict(list)
+        for linear, place in self.places.items():
+            self._linears[place.own].append(linear)
+        self._pieces: dict[tuple[str, int | None], list[Piece]] = defaultdict(list)
+        for piece in self.pieces:
+            self._pieces[piece.place.own, piece.place.expert].append(piece)
         self._stack = ExitStack()
         self._open: dict[Path, Any] = {}
 
     def weight(self, linear: str) -> Tensor:
         """Of one linear layer, [rows, columns] in fp32; nothing else is read."""
-        piece, place = self.piece_of[linear], self.places[linear]
+        place = self.places[linear]
+        end = place.start + place.shape[0]
+        rows = []
+        for piece in self._pieces_at(place):
+            first = piece.place.start
+            last = first + (end if piece.place.expert is None else piece.place.shape[0])
+            start, stop = max(place.start, first), min(end, last)
+            if start < stop:
+                rows.append(self._rows(piece, place.expert, slice(start - first, stop - first)))
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+    def linears(self, piece: Piece) -> list[str]:
+        """The linear layers whose first row is in a piece."""
+        at = piece.place
+        of_tensor = self._linears[at.own]
+        if at.expert is None:
+            return of_tensor
+        rows = range(at.start, at.start + at.shape[0])
+        places = ((linear, self.places[linear]) for linear in of_tensor)
+        return [linear for linear, p in places if p.expert == at.expert and p.start in rows]
+
+    def _pieces_at(self, place: Place) -> list[Piece]:
+        """In the order of their rows."""
+        found = self._pieces[place.own, place.expert] or self._pieces[place.own, None]
+        return sorted(found, key=lambda piece: piece.place.start)
+
+    def _rows(self, piece: Piece, expert: int | None, rows: slice) -> Tensor:
         if piece.scheme is not None:
             parts = {last: self.tensor(name) for last, name in piece.parts.items()}
-            return piece.scheme.decode(parts)
+            height, width = piece.place.shape
+            return piece.scheme.decode(parts, rows=height, columns=width)[rows]
         (name,) = piece.parts.values()
-        if piece.place.index == place.index:
-            return self.tensor(name).float()
-        return self._file(name).get_slice(name)[place.index].float()
+        index = (expert, rows) if piece.place.expert is None and expert is not None else (rows,)
+        return self._file(name).get_slice(name)[index].float()
 
     def tensor(self, name: str) -> Tensor:
         """A tensor as it is in the files."""
@@ -76,23 +110,3 @@ class Source:
                 raise damaged(path, wrong) from None
             self._open[path] = file
         return self._open[path]
-
-
-def _linears(
-    pieces: list[Piece], places: dict[str, Place]
-) -> tuple[list[list[str]], dict[str, Piece]]:
-    """The linear layers that each of the pieces is or holds, and the piece of each linear layer."""
-    of_tensor: dict[str, list[str]] = defaultdict(list)
-    named = {_key(place): linear for linear, place in places.items()}
-    for linear, place in places.items():
-        of_tensor[place.own].append(linear)
-    held = [
-        [named[_key(piece.place)]] if piece.place.index else of_tensor[piece.place.own]
-        for piece in pieces
-    ]
-    return held, {linear: p for p, linears in zip(pieces, held, strict=True) for linear in linears}
-
-
-def _key(place: Place) -> tuple[str, str]:
-    # slices cannot be keys themselves
-    return place.own, str(place.index)

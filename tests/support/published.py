@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 DECODER, ENCODER = "model.decoder.", "model.encoder.language_model."
 E2M1 = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
-NUMPY = {"F32": np.dtype("<f4"), "U8": np.dtype("u1"), "F8_E4M3": np.dtype("u1"), "BF16": None}
+STORED = {"F32": "<f4", "BF16": "<u2", "U8": "u1", "F8_E4M3": "u1"}
 
 Array = np.ndarray[Any, Any]
 Raw = tuple[str, Array]
@@ -81,6 +81,20 @@ def save(path: Path, tensors: Mapping[str, Raw]) -> None:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     path.write_bytes(struct.pack("<Q", len(text)) + text + blob)
+
+
+def load(path: Path) -> dict[str, Raw]:
+    """The tensors of a file, BF16 as codes."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    tensors: dict[str, Raw] = {}
+    for name, tensor in header.items():
+        first, last = (8 + length + offset for offset in tensor["data_offsets"])
+        codes = np.frombuffer(data[first:last], STORED[tensor["dtype"]])
+        tensors[name] = tensor["dtype"], codes.reshape(tensor["shape"])
+    return tensors
 
 
 def bf16(values: Array) -> Raw:

@@ -37,10 +37,12 @@ def detected(folder: Path, said: object) -> Quantisation:
         (published.FP8, "compressed-tensors float-quantized (FP8-dynamic)"),
         (published.NVFP4, "compressed-tensors nvfp4-pack-quantized (NVFP4)"),
         (published.MODELOPT, "modelopt NVFP4"),
+        ({"quant_method": "palimpsest", "format": "w6a8", "layout": 1}, "palimpsest w6a8"),
+        ({"quant_method": "palimpsest", "format": "w4a8", "layout": 1}, "palimpsest w4a8"),
     ],
 )
 def test_each_published_layout_is_known(tmp_path: Path, said: Any, name: str) -> None:  # noqa: ANN401
-    assert detected(tmp_path, said).scheme.name == name
+    assert detected(tmp_path, said).name == name
 
 
 def test_a_checkpoint_that_says_nothing_is_not_quantised(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_modelopts_own_file_counts_where_the_config_says_nothing(tmp_path: Path)
     )
     found = detect(folder)
     assert found is not None
-    assert found.scheme.name == "modelopt NVFP4"
+    assert found.name == "modelopt NVFP4"
     assert found.ignored.has(DENSE)
 
 
@@ -77,6 +79,10 @@ def test_modelopts_own_file_counts_where_the_config_says_nothing(tmp_path: Path)
             published.NVFP4
             | {"config_groups": {"g": {"weights": {"num_bits": 4, "type": "float"}}}},
             "g whose weights have strategy None instead of 'tensor_group'",
+        ),
+        (
+            {"quant_method": "palimpsest", "format": "w6a8", "layout": 2},
+            "palimpsest with the format 'w6a8', layout 2",
         ),
         (published.FP8 | {"sparsity_config": {"format": "sparse-24-bitmask"}}, "'sparse-24-bitm"),
     ],

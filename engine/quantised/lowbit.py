@@ -1,0 +1,68 @@
+"""Our own layout of experts in 6 and 4 bits (W6A8, W4A8), for kernels that multiply in eight bits.
+
+An expert has two matrices, `experts.E.gate_up_proj` [2 I, H], the gate's rows first, and
+`experts.E.down_proj` [H, I]. Each is `weight_planes`, bytes, and `weight_scale`, BF16, exactly as
+kernels/lowbit.py packs them: [tiles, groups, bytes] and [tiles, groups, 64, 2] for tiles of 128
+rows by 64 columns. Attention and dense MLP stand beside them in FP8, as float8.py reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from palimpsest.engine.quantised.scheme import Part
+from palimpsest.kernels.lowbit import (
+    HALF,
+    PLANE_BYTES,
+    Bits,
+    LowBit,
+    dequantise_low,
+    quantise_low,
+)
+from palimpsest.kernels.quantise import GROUP
+
+PLANES, SCALE = "weight_planes", "weight_scale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowBitExperts:
+    """The matrices of one kind."""
+
+    bits: Bits
+    gated: bool
+    """Whether the second half of the rows are partners of the first."""
+    unused: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return f"palimpsest w{self.bits}a8"
+
+    def parts(self, rows: int, columns: int) -> dict[str, Part]:
+        tiles = -(-rows // 2 // HALF) if self.gated else -(-rows // (2 * HALF))
+        groups = -(-columns // GROUP)
+        planes = (2 if self.bits == 4 else 3) * PLANE_BYTES
+        return {
+            PLANES: Part(dtypes=("U8",), shape=(tiles, groups, planes)),
+            SCALE: Part(dtypes=("BF16",), shape=(tiles, groups, HALF, 2)),
+        }
+
+    def decode(self, parts: Mapping[str, Tensor], *, rows: int, columns: int) -> Tensor:
+        return dequantise_low(
+            LowBit(
+                planes=parts[PLANES],
+                scales=parts[SCALE],
+                rows=rows,
+                columns=columns,
+                gated=self.gated,
+            )
+        )
+
+    def encode(self, weight: Tensor, *, largest: float) -> dict[str, Tensor]:
+        """The parts of `weight`; every 64 columns of a row have their own scale, whatever is
+        `largest`. Error: 2.6 % in 6 bits, 10.1 % in 4 (root mean square, Gaussian values).
+        """
+        packed = quantise_low(weight, bits=self.bits, gated=self.gated)
+        return {PLANES: packed.planes, SCALE: packed.scales}
