@@ -21,7 +21,7 @@ from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.quantised.reading import Progress, Target
 from palimpsest.engine.sequence import Limits
 from palimpsest.engine.structure.vocabulary import Vocabulary
-from palimpsest.engine.weights import network_of, read_weights
+from palimpsest.engine.weights import contents_of, network_of, read_weights
 
 
 def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, ModelInfo]:
@@ -33,18 +33,19 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
     dtype = _dtype(options.dtype, device)
     context = _context(options, config)
     fused = uses_fused(options.kernels, device=device, dtype=dtype)
+    contents = contents_of(folder, config)
     # plain torch has no products of eight-bit numbers that are worth having: it gets them expanded
     target = Target(dtype=dtype, device=device, keep_codes=fused)
     capacity = capacity_of(
         config,
         options,
-        weights=weight_bytes(folder, config, dtype, keep_codes=target.keep_codes),
+        weights=weight_bytes(contents, dtype, keep_codes=target.keep_codes),
         dtype=dtype,
         device=device,
         context=context,
         fused=fused,
     )
-    weights = read_weights(folder, config, target, progress)
+    weights = read_weights(contents, config, target, progress)
     network = network_of(config, weights)
     ends = end_tokens(folder, config)
     limits = Limits(

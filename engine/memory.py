@@ -6,7 +6,6 @@ import bisect
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -14,11 +13,10 @@ from palimpsest.engine.cache import bytes_per_token
 from palimpsest.engine.capacity import Capacity, Demand, share_out
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import DoesNotFit
-from palimpsest.engine.headers import read_headers, weight_files
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.quantised.reading import coded_tensors
 from palimpsest.engine.tiles import TILE_ELEMENTS
-from palimpsest.engine.weights import pieces_of
+from palimpsest.engine.weights import Contents
 
 _GIB = 2**30
 _TILE_COPIES = 6
@@ -72,6 +70,34 @@ def capacity_of(
     )
 
 
+def longest_context(
+    config: ModelConfig,
+    options: EngineOptions,
+    *,
+    weights: int,
+    dtype: torch.dtype,
+    memory: int,
+    fused: bool,
+) -> int:
+    """Tokens of prompt and answer that `max_num_seqs` sequences at once may each have on a device
+    with so many bytes of memory; 0 if not even the shortest fits.
+    """
+    one_pass = _pass_bytes(config, dtype, options, fused=fused)
+    room = int(memory * options.gpu_memory_utilization) - weights - one_pass
+
+    def demand(context: int) -> int:
+        of_one = Demand(
+            bytes_per_token=bytes_per_token(config, dtype),
+            context_tokens=context,
+            chunk_tokens=max(options.max_prefill_tokens, config.canvas_length),
+        )
+        return options.max_num_seqs * of_one.bytes_of_one
+
+    contexts = range(2 * config.canvas_length, config.max_context_tokens + 1)
+    fitting = bisect.bisect_right(contexts, room, key=demand)
+    return contexts[fitting - 1] if fitting else 0
+
+
 def _have(device: torch.device, options: EngineOptions) -> str:
     """What the operator allows."""
     share = options.gpu_memory_utilization
@@ -120,18 +146,16 @@ def _pass_bytes(
     return states + rows * of_row * dtype.itemsize + logits
 
 
-def weight_bytes(
-    folder: Path, config: ModelConfig, dtype: torch.dtype, *, keep_codes: bool = False
-) -> int:
+def weight_bytes(contents: Contents, dtype: torch.dtype, *, keep_codes: bool = False) -> int:
     """Of all weights in the files as they are served: in `dtype`, and one byte for each that stays
     e4m3.
     """
-    pieces = pieces_of(folder, config)
+    pieces = contents.pieces
     coded = coded_tensors(pieces) if keep_codes else frozenset[str]()
     of_text = sum(
         math.prod(piece.place.shape) * (1 if piece.place.own in coded else dtype.itemsize)
         for piece in pieces
     )
     read = {name for piece in pieces for name in piece.parts.values()}
-    others = (e for name, e in read_headers(weight_files(folder)).items() if name not in read)
+    others = (entry for name, entry in contents.entries.items() if name not in read)
     return of_text + sum(entry.elements for entry in others) * dtype.itemsize

@@ -5,13 +5,14 @@ file (quantised/reading.py).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import CheckpointError
-from palimpsest.engine.headers import read_headers, weight_files
+from palimpsest.engine.headers import Entry, read_headers, weight_files
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.quantised.detection import detect
 from palimpsest.engine.quantised.plan import Misplaced, Piece, plan
@@ -27,24 +28,39 @@ def load_model(
     progress: Progress = lambda done, total: None,
 ) -> DiffusionGemma:
     """The network, on `device` in `dtype`. Raises CheckpointError naming file or tensor."""
+    contents = contents_of(folder, config)
     target = Target(dtype=dtype, device=device)
-    return network_of(config, read_weights(folder, config, target, progress))
+    return network_of(config, read_weights(contents, config, target, progress))
 
 
-def read_weights(folder: Path, config: ModelConfig, target: Target, progress: Progress) -> Weights:
-    """The network's tensors. Raises CheckpointError naming file or tensor."""
-    shapes = shapes_of(config)
-    pieces = pieces_of(folder, config)
-    return read(weight_files(folder), pieces, shapes, target=target, progress=progress)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What the files of a checkpoint hold, before any of it is read."""
+
+    files: list[Path]
+    entries: dict[str, Entry]
+    """All tensors of all files."""
+    pieces: list[Piece]
+    """What of them is the network."""
 
 
-def pieces_of(folder: Path, config: ModelConfig) -> list[Piece]:
-    """What the files of a checkpoint hold of the network. Raises CheckpointError."""
-    files, quantised = read_headers(weight_files(folder)), detect(folder)
+def contents_of(folder: Path, config: ModelConfig) -> Contents:
+    """From the headers alone. Raises CheckpointError naming file or tensor."""
+    files, quantised = weight_files(folder), detect(folder)
+    entries = read_headers(files)
     try:
-        return plan(files, shapes_of(config), quantised=quantised)
+        pieces = plan(entries, shapes_of(config), quantised=quantised)
     except Misplaced as wrong:
         raise CheckpointError(f"{folder}: {wrong}") from None
+    return Contents(files=files, entries=entries, pieces=pieces)
+
+
+def read_weights(
+    contents: Contents, config: ModelConfig, target: Target, progress: Progress
+) -> Weights:
+    """The network's tensors. Raises CheckpointError naming a file that cannot be read."""
+    shapes = shapes_of(config)
+    return read(contents.files, contents.pieces, shapes, target=target, progress=progress)
 
 
 def shapes_of(config: ModelConfig) -> dict[str, torch.Size]:

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from palimpsest.engine.config import ModelConfig
-from palimpsest.engine.headers import Entry, damaged, read_header, weight_files
+from palimpsest.engine.headers import damaged, read_header
 from palimpsest.engine.quantised.places import Place, linear_places
 from palimpsest.engine.quantised.plan import Piece
-from palimpsest.engine.weights import pieces_of, shapes_of
+from palimpsest.engine.weights import contents_of, shapes_of
 
 
 class Source:
@@ -26,14 +26,9 @@ class Source:
 
     def __init__(self, folder: Path, config: ModelConfig, *, joined: bool) -> None:
         self.folder, self.config = folder, config
-        self.files = weight_files(folder)
-        self.entries: dict[str, Entry] = {}
-        self.file_of: dict[str, Path] = {}
-        for path in self.files:
-            header = read_header(path)
-            self.entries |= header
-            self.file_of |= dict.fromkeys(header, path)
-        self.pieces = pieces_of(folder, config)
+        contents = contents_of(folder, config)
+        self.files, self.entries, self.pieces = contents.files, contents.entries, contents.pieces
+        self.file_of = {name: path for path in self.files for name in read_header(path)}
         self.places = linear_places(shapes_of(config), joined=joined)
         self._linears: dict[str, list[str]] = defaultdict(list)
         for linear, place in self.places.items():

@@ -14,7 +14,7 @@ from published import Published
 from palimpsest.engine.config import read_config
 from palimpsest.engine.gpu.weights import NetworkWeights
 from palimpsest.engine.quantised.reading import Target
-from palimpsest.engine.weights import network_of, read_weights
+from palimpsest.engine.weights import contents_of, network_of, read_weights
 from palimpsest.kernels.fused.rounding import Rounded
 
 MATRICES = r"layers\.\d+\.(experts|mlp|self_attn)\..*"
@@ -30,7 +30,7 @@ def weights(checkpoint: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = checkpoint.write(tmp_path_factory.mktemp("fp8"))
     config, cpu = read_config(folder), torch.device("cpu")
     target = Target(dtype=torch.bfloat16, device=cpu, keep_codes=True)
-    read = read_weights(folder, config, target, lambda done, total: None)
+    read = read_weights(contents_of(folder, config), config, target, lambda done, total: None)
     return NetworkWeights.of(network_of(config, read), quantised=True, scales=read.scales)
 
 

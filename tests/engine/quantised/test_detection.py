@@ -15,7 +15,7 @@ from palimpsest.engine.config import read_config
 from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.quantised.detection import SUPPORTED, Quantisation, detect
 from palimpsest.engine.quantised.ignored import Ignored
-from palimpsest.engine.weights import pieces_of
+from palimpsest.engine.weights import contents_of
 
 DENSE = "layers.0.mlp.gate_proj"
 
@@ -149,11 +149,11 @@ def test_an_ignored_layer_may_be_plain_and_may_not_be_quantised(
     others = r"layers\.(?!0\.mlp).*" if ":" not in entry else r"layers\.\d+\.(?!mlp).*"
     plain = published.published(calm_folder, said, published.fp8_linear, others)
     folder = plain.write(tmp_path / "plain")
-    assert pieces_of(folder, read_config(folder))
+    assert contents_of(folder, read_config(folder)).pieces
 
     quantised = published.published(calm_folder, said, published.fp8_linear, ".*")
     folder = replace(quantised).write(tmp_path / "quantised")
     with pytest.raises(CheckpointError) as refusal:
-        pieces_of(folder, read_config(folder))
+        contents_of(folder, read_config(folder))
     named = f"the tensor {DECODER}{DENSE}.weight is quantised, but the list ignore has its layer"
     assert str(refusal.value) == f"{folder}: {named}"

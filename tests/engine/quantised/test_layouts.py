@@ -18,7 +18,7 @@ from palimpsest.engine.config import read_config
 from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.quantised.reading import Target, Weights
-from palimpsest.engine.weights import load_model, read_weights
+from palimpsest.engine.weights import contents_of, load_model, read_weights
 
 CPU = torch.device("cpu")
 EXPERTS = r"layers\.\d+\.experts\.\d+\..*"
@@ -53,7 +53,8 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
 
 def kept(folder: Path) -> Weights:
     target = Target(dtype=torch.bfloat16, device=CPU, keep_codes=True)
-    return read_weights(folder, read_config(folder), target, lambda done, total: None)
+    config = read_config(folder)
+    return read_weights(contents_of(folder, config), config, target, lambda done, total: None)
 
 
 def of_linear(tensors: Mapping[str, Tensor], linear: str) -> Tensor:
@@ -186,10 +187,9 @@ def test_codes_of_fp8_stay_as_they_are_for_kernels_that_read_them(
 
 def test_kept_codes_are_counted_as_one_byte(calm_folder: Path, tmp_path: Path) -> None:
     folder = fp8(calm_folder).write(tmp_path)
-    config = read_config(folder)
-    weights = kept(folder)
+    contents, weights = contents_of(folder, read_config(folder)), kept(folder)
     eight = sum(x.numel() for x in weights.tensors.values() if x.dtype == torch.float8_e4m3fn)
-    sizes = [weight_bytes(folder, config, torch.bfloat16, keep_codes=k) for k in (False, True)]
+    sizes = [weight_bytes(contents, torch.bfloat16, keep_codes=k) for k in (False, True)]
     assert sizes[0] - sizes[1] == eight
 
 
