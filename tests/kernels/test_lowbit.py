@@ -89,11 +89,14 @@ def test_groups_of_zeros_stay_zeros_and_no_group_sees_another(bits: Bits) -> Non
     assert error(made[:, :64], weight[:, :64]) < 0.004  # 1e4 makes scales that bf16 rounds
 
 
-@pytest.mark.parametrize(("bits", "bytes_of_a_tile"), [(4, 4096), (6, 6144)])
-def test_a_weight_takes_its_bits_and_a_group_sixteen_more(bits: Bits, bytes_of_a_tile: int) -> None:
-    low = quantise_low(torch.ones(3, 256, 128), bits=bits)
-    assert low.planes.shape == (3, 2, 2, bytes_of_a_tile)
-    assert low.scales.nbytes * 8 / (3 * 256 * 128) == 0.25
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize(("bits", "bytes_of_a_unit"), [(4, 8192), (6, 12_288)])
+def test_a_weight_takes_its_bits_and_a_quarter(
+    bits: Bits, bytes_of_a_unit: int, gated: bool
+) -> None:
+    low = quantise_low(torch.ones(3, 256, 384), bits=bits, gated=gated)
+    assert low.planes.shape == ((3, 2, 3) if gated else (3, 1, 6)) + (bytes_of_a_unit,)
+    assert (low.planes.nbytes + low.scales.nbytes) * 8 / (3 * 256 * 384) == bits + 0.25
 
 
 def bytes_of(bits: Bits, weight: Tensor) -> Tensor:
@@ -106,21 +109,31 @@ def bytes_of(bits: Bits, weight: Tensor) -> Tensor:
     [
         (4, 0, 0, {0: 0b10001100}),
         (4, 0, 32, {0: 0b00100011}),
-        (4, 64, 0, {2048: 0b10001100}),
-        # w 1, g 2, q 1, j 1, i 1, b 3
-        (4, 26, 23, {512 + 2 * 64 + 16 + 8 + 4 + 3: 0b10001100}),
-        (6, 0, 32, {2048: 0b10001111}),
-        (6, 64, 0, {4096: 0b10001111}),
-        (6, 64, 32, {0: 0b00100000, 2048: 0b01100000, 4096: 0b01100000}),
+        (4, 128, 0, {4096: 0b10001100}),
+        # h 1, w 1, g 2, q 1, j 1, i 1, b 3
+        (4, 90, 23, {2048 + 512 + 2 * 64 + 16 + 8 + 4 + 3: 0b10001100}),
+        (6, 128, 0, {4096: 0b10001111}),
+        (6, 0, 32, {8192: 0b10001111}),
+        (6, 128, 32, {0: 0b00100000, 4096: 0b01100000, 8192: 0b01100000}),
     ],
 )
 def test_bits_lie_where_the_picture_shows_them(
     bits: Bits, row: int, column: int, wanted: dict[int, int]
 ) -> None:
-    weight = torch.zeros(128, 64)
+    weight = torch.zeros(256, 64)
     # which makes the scale of the row 1
     weight[row, (column + 1) % 64] = VALUES[bits][-1]
     before = bytes_of(bits, weight)
     weight[row, column] = -1.5 if bits == 4 else -1.875
     added = bytes_of(bits, weight) - before
     assert {int(i): int(added[i]) for i in added.nonzero().flatten()} == wanted
+
+
+def test_gates_stand_above_their_partners_and_the_next_columns_below() -> None:
+    weight = torch.arange(256.0)[:, None].repeat(1, 256)
+    scales = quantise_low(weight, bits=6, gated=True).scales.float() * 7.5 / 64
+    wanted = torch.cat([torch.arange(64.0, 128.0), torch.arange(192.0, 256.0)])
+    torch.testing.assert_close(scales[1, 0, :, 0], wanted, rtol=2**-8, atol=0)
+    torch.testing.assert_close(scales[1, 1, :, 1], wanted, rtol=2**-8, atol=0)
+    weight[:, 64:128] = 0
+    assert (quantise_low(weight, bits=6, gated=True).scales[:, 0, :, 1] < 1e-9).all()
