@@ -1,28 +1,22 @@
 """Our own layout of experts in 6 and 4 bits (W6A8, W4A8), for kernels that multiply in eight bits.
 
 An expert has two matrices, `experts.E.gate_up_proj` [2 I, H], the gate's rows first, and
-`experts.E.down_proj` [H, I]. Each is `weight_planes`, bytes, and `weight_scale`, BF16, exactly as
-kernels/lowbit.py packs them: [tiles, groups, bytes] and [tiles, groups, 64, 2] for tiles of 128
-rows by 64 columns. Attention and dense MLP stand beside them in FP8, as float8.py reads it.
+`experts.E.down_proj` [H, I]. Each is `weight_planes`, bytes, and `weight_scale`, BF16, with the
+shapes and in the order in which kernels/lowbit.py packs them, where both are described. Attention
+and dense MLP stand beside them in FP8, as float8.py reads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
+import torch
 from torch import Tensor
 
 from palimpsest.engine.quantised.scheme import Part
-from palimpsest.kernels.lowbit import (
-    HALF,
-    PLANE_BYTES,
-    Bits,
-    LowBit,
-    dequantise_low,
-    quantise_low,
-)
-from palimpsest.kernels.quantise import GROUP
+from palimpsest.kernels.lowbit import Bits, LowBit, dequantise_low, quantise_low
 
 PLANES, SCALE = "weight_planes", "weight_scale"
 
@@ -41,13 +35,7 @@ class LowBitExperts:
         return f"palimpsest w{self.bits}a8"
 
     def parts(self, rows: int, columns: int) -> dict[str, Part]:
-        tiles = -(-rows // 2 // HALF) if self.gated else -(-rows // (2 * HALF))
-        groups = -(-columns // GROUP)
-        planes = (2 if self.bits == 4 else 3) * PLANE_BYTES
-        return {
-            PLANES: Part(dtypes=("U8",), shape=(tiles, groups, planes)),
-            SCALE: Part(dtypes=("BF16",), shape=(tiles, groups, HALF, 2)),
-        }
+        return _parts(rows, columns, self.bits, self.gated)
 
     def decode(self, parts: Mapping[str, Tensor], *, rows: int, columns: int) -> Tensor:
         return dequantise_low(
@@ -66,3 +54,13 @@ class LowBitExperts:
         """
         packed = quantise_low(weight, bits=self.bits, gated=self.gated)
         return {PLANES: packed.planes, SCALE: packed.scales}
+
+
+@cache
+def _parts(rows: int, columns: int, bits: Bits, gated: bool) -> dict[str, Part]:
+    """The shapes that a matrix without numbers is packed into."""
+    packed = quantise_low(torch.empty(rows, columns, device="meta"), bits=bits, gated=gated)
+    return {
+        PLANES: Part(dtypes=("U8",), shape=tuple(packed.planes.shape)),
+        SCALE: Part(dtypes=("BF16",), shape=tuple(packed.scales.shape)),
+    }
