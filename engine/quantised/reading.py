@@ -65,16 +65,19 @@ def read(
             wanted[name].append(index)
     total, done = sum(path.stat().st_size for path in files), 0
     waiting: dict[int, dict[str, Tensor]] = defaultdict(dict)
-    for name, tensor in _tensors(files):
-        done += tensor.nbytes
-        progress(min(done, total), total)
-        for index in wanted[name]:
-            # one set of layer scalars may serve both modes, which must not share memory
-            waiting[index][name] = tensor.clone() if len(wanted[name]) > 1 else tensor
-            parts = pieces[index].parts
-            if len(waiting[index]) == len(parts):
-                came = waiting.pop(index)
-                filling.put(pieces[index], {last: came[of] for last, of in parts.items()})
+    for path in files:
+        for name, tensor in _tensors(path):
+            done += tensor.nbytes
+            progress(min(done, total), total)
+            for index in wanted[name]:
+                waiting[index][name] = tensor
+                parts = pieces[index].parts
+                if len(waiting[index]) == len(parts):
+                    came = waiting.pop(index)
+                    filling.put(pieces[index], {last: came[of] for last, of in parts.items()})
+        # what is read is a view of its file, whose pages stay in memory as long as that is there
+        for came in waiting.values():
+            came.update({name: tensor.clone() for name, tensor in came.items()})
     return filling.weights
 
 
@@ -95,22 +98,30 @@ class _Filling:
 
     def put(self, piece: Piece, parts: dict[str, Tensor]) -> None:
         own = piece.place.own
-        if own in self.coded:
-            codes, scales = _codes(piece, parts)
-            self._place(self.weights.tensors, piece, codes, self.shapes[own])
-            self._place(self.weights.scales, piece, scales, self.shapes[own][:-1])
+        if own not in self.coded:
+            shape, values = self.shapes[own], _decoded(piece, parts)
+            self._place(self.weights.tensors, piece, values, shape, self.target.dtype)
             return
-        values = _decoded(piece, parts).to(device=self.target.device, dtype=self.target.dtype)
-        self._place(self.weights.tensors, piece, values, self.shapes[own])
+        codes, scales = _codes(piece, parts)
+        self._place(self.weights.tensors, piece, codes, self.shapes[own], codes.dtype)
+        self._place(self.weights.scales, piece, scales, self.shapes[own][:-1], scales.dtype)
 
-    def _place(self, tensors: dict[str, Tensor], piece: Piece, values: Tensor, shape: Size) -> None:
-        place = piece.place
-        if not place.index:
-            tensors[place.own] = values.to(self.target.device)
+    def _place(
+        self,
+        tensors: dict[str, Tensor],
+        piece: Piece,
+        values: Tensor,
+        shape: Size,
+        dtype: torch.dtype,
+    ) -> None:
+        own, index = piece.place.own, piece.place.index
+        if not index:
+            # a copy in any case: no view of a file may be left
+            tensors[own] = values.to(self.target.device, dtype, copy=True)
             return
-        if place.own not in tensors:
-            tensors[place.own] = values.new_empty(shape, device=self.target.device)
-        tensors[place.own][place.index] = values
+        if own not in tensors:
+            tensors[own] = torch.empty(shape, dtype=dtype, device=self.target.device)
+        tensors[own][index] = values.to(self.target.device)
 
 
 def _decoded(piece: Piece, parts: dict[str, Tensor]) -> Tensor:
@@ -126,11 +137,11 @@ def _codes(piece: Piece, parts: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     return quantise_rows(parts[PLAIN])
 
 
-def _tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
-    for path in files:
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                for name in sorted(file.keys()):
-                    yield name, file.get_tensor(name)
-        except (SafetensorError, OSError) as wrong:
-            raise damaged(path, wrong) from None
+def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Views of a file."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            for name in sorted(file.keys()):
+                yield name, file.get_tensor(name)
+    except (SafetensorError, OSError) as wrong:
+        raise damaged(path, wrong) from None

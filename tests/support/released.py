@@ -51,25 +51,31 @@ def write_released(folder: Path, format: str | None, **text_config: int) -> Path
     said = {} if format is None else {"quantization_config": dict(FORMATS[format].config)}
     sizes = {"text_config": CONFIG["text_config"] | text_config}
     (folder / "config.json").write_text(json.dumps(CONFIG | sizes | said))
-    shapes = shapes_of(read_config(folder))
-    entries = {
-        DECODER + own: Entry(dtype="BF16", shape=tuple(shape))
-        for own, shape in shapes.items()
-        if not own.endswith("encoder_layer_scalar")
-    }
-    if format is not None:
-        kind = FORMATS[format]
-        for linear, place in linear_places(shapes, joined=kind.joined).items():
-            codec = kind.codec(linear)
-            if codec is None:
-                continue
-            entries.pop(DECODER + place.own, None)
-            for last, part in codec.parts(*place.shape).items():
-                name = f"{DECODER}{linear}.{last}"
-                entries[name] = Entry(dtype=part.dtypes[0], shape=part.shape)
+    entries = released_entries(folder, format)
     entries = dict(sorted(entries.items(), key=lambda item: -ITEM_BYTES.get(item[1].dtype, 1)))
     head = header_bytes(entries, {"format": "pt"})
     with (folder / "model.safetensors").open("wb") as file:
         file.write(head)
         file.truncate(len(head) + sum(entry.num_bytes for entry in entries.values()))
     return folder
+
+
+def released_entries(folder: Path, format: str | None) -> dict[str, Entry]:
+    """The tensors that the config.json in `folder` asks for."""
+    shapes = shapes_of(read_config(folder))
+    entries = {
+        DECODER + own: Entry(dtype="BF16", shape=tuple(shape))
+        for own, shape in shapes.items()
+        if not own.endswith("encoder_layer_scalar")
+    }
+    if format is None:
+        return entries
+    kind = FORMATS[format]
+    for linear, place in linear_places(shapes, joined=kind.joined).items():
+        if (codec := kind.codec(linear)) is not None:
+            entries.pop(DECODER + place.own, None)
+            entries |= {
+                f"{DECODER}{linear}.{last}": Entry(dtype=part.dtypes[0], shape=part.shape)
+                for last, part in codec.parts(*place.shape).items()
+            }
+    return entries
