@@ -24,12 +24,14 @@ RANDOM = {
 }
 
 
-def weight_errors(folder: Path, name: str) -> dict[str, dict[str, float]]:
+def weight_errors(
+    folder: Path, name: str, *, shape: tuple[int, int] = SHAPE
+) -> dict[str, dict[str, float]]:
     """Root mean square errors relative to that of the weights, by format and by where the weights
-    come from; `name` is what the checkpoint in `folder` is called.
+    come from: random ones of this `shape`, and the checkpoint in `folder`, which is called `name`.
     """
     torch.manual_seed(0)
-    random = {kind: [of.sample(SHAPE)] for kind, of in RANDOM.items()}
+    random = {kind: [of.sample(shape)] for kind, of in RANDOM.items()}
     errors: dict[str, dict[str, float]] = {}
     for format, made in FORMATS.items():
         codec = _codec(made)
