@@ -15,8 +15,9 @@ from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.headers import Entry, read_headers, weight_files
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.quantised.detection import detect
-from palimpsest.engine.quantised.plan import Misplaced, Piece, plan
+from palimpsest.engine.quantised.plan import Piece, plan
 from palimpsest.engine.quantised.reading import Progress, Target, Weights, read
+from palimpsest.engine.quantised.scheme import Misplaced
 
 
 def load_model(

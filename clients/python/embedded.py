@@ -53,7 +53,7 @@ class EmbeddedServer:
 
     def __init__(self, *, model: str | None = None, arguments: Sequence[str] = ()) -> None:
         """Starts a server of `model` (its own default if None), with more flags of the server."""
-        require_server_parts()
+        require_server_parts(otherwise=", or give the --address of a running one")
         chosen = [] if model is None else ["--model", model]
         command = [*_server_command(), *FLAGS]
         # The server's log would tear up a canvas on the terminal; it is read only when it fails.
@@ -135,13 +135,13 @@ class EmbeddedServer:
         return lines[-1] if lines else f"the server ended with code {self._process.returncode}"
 
 
-def require_server_parts() -> None:
-    """Raises ServerPartsMissing, naming what is missing and what installs it."""
+def require_server_parts(*, otherwise: str = "") -> None:
+    """Raises ServerPartsMissing, naming what is missing, what installs it and what else would do."""
     missing = [name for name in SERVER_PARTS if importlib.util.find_spec(name) is None]
     if missing:
         raise ServerPartsMissing(
             f"no server is installed here ({', '.join(missing)} missing): "
-            "pip install 'palimpsest[serve]', or give the --address of a running one",
+            f"pip install 'palimpsest[serve]'{otherwise}",
             exit_code=2,
         )
 

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def inspect(args: argparse.Namespace) -> Inspection:
     """What the flags ask for. Raises CheckpointError, or ValueError for a flag out of its bound."""
-    folder = checkpoint_folder(args.path)
+    folder = checkpoint_folder(args.path, named="path")
     config, quantised = read_config(folder), detect(folder)
     contents = contents_of(folder, config)
     place = here() if args.gpu_memory is None else device_of(args.gpu_memory)

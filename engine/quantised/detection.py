@@ -119,7 +119,7 @@ def _modelopt(said: Json) -> Scheme:
 
 
 def _own(said: Json) -> list[Scheme]:
-    kind, layout = said.get("format"), said.get("layout")
+    kind, layout = str(said.get("format")), said.get("layout")
     if kind not in OWN or layout != OWN_LAYOUT:
         raise _unknown(f"palimpsest with the format {kind!r}, layout {layout!r}")
     return [LowBitExperts(bits=OWN[kind], gated=gated) for gated in (True, False)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from palimpsest.engine.quantised.scheme import Part
+from palimpsest.engine.quantised.scheme import Misplaced, Part
 
 GROUP = 16
 """Columns that share a scale."""
@@ -43,6 +43,8 @@ class Nvfp4:
     unused: frozenset[str]
 
     def parts(self, rows: int, columns: int) -> dict[str, Part]:
+        if columns % GROUP:
+            raise Misplaced(f"{self.name}: {columns} columns are no multiple of {GROUP}")
         return {
             self.codes: Part(dtypes=("U8",), shape=(rows, columns // 2)),
             "weight_scale": Part(dtypes=("F8_E4M3",), shape=(rows, columns // GROUP)),

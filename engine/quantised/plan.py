@@ -19,7 +19,7 @@ from torch import Size
 from palimpsest.engine.headers import Entry
 from palimpsest.engine.quantised.detection import Quantisation
 from palimpsest.engine.quantised.places import DECODER, ENCODER, Place, linear_places
-from palimpsest.engine.quantised.scheme import SIXTEEN_OR_MORE, Part, Scheme
+from palimpsest.engine.quantised.scheme import SIXTEEN_OR_MORE, Misplaced, Part, Scheme
 
 PLAIN = "weight"
 """Last part of the name of a linear layer that is not quantised."""
@@ -28,10 +28,6 @@ _PASSED_OVER = re.compile(
     # scales of an eight-bit cache, which this engine does not have
     r"|model\..*\.self_attn\.(k_|v_)?(proj\.)?(k|v)_scale"
 )
-
-
-class Misplaced(ValueError):
-    """A tensor is unknown, missing or not what its place asks for; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

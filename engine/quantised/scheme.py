@@ -14,6 +14,10 @@ SIXTEEN_OR_MORE = ("BF16", "F16", "F32")
 """Dtypes of weights that are not quantised."""
 
 
+class Misplaced(ValueError):
+    """A tensor is unknown, missing or not what its place asks for; the message names it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One of the tensors of a linear layer."""
@@ -51,7 +55,10 @@ class Scheme(Protocol):
         ...
 
     def parts(self, rows: int, columns: int) -> dict[str, Part]:
-        """The tensors of a linear layer [rows, columns], by the last part of their names."""
+        """The tensors of a linear layer [rows, columns], by the last part of their names.
+
+        Raises Misplaced for a shape that the layout has no place for.
+        """
         ...
 
     def decode(self, parts: Mapping[str, Tensor], *, rows: int, columns: int) -> Tensor:

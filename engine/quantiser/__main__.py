@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _quantise(args: argparse.Namespace) -> Done:
-    source = checkpoint_folder(args.source)
+    source = checkpoint_folder(args.source, named="source")
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("quantising"),

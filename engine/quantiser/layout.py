@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.headers import ITEM_BYTES, SINGLE, Entry
 from palimpsest.engine.quantised.places import DECODER
+from palimpsest.engine.quantised.scheme import Misplaced
 from palimpsest.engine.quantiser.formats import Format
 from palimpsest.engine.quantiser.source import Source
 
@@ -35,8 +37,13 @@ class Output:
 
 
 def outputs(source: Source, format: Format) -> list[Output]:
-    """All files, in the source's order."""
-    return [_output(source, format, index) for index in range(len(source.files))]
+    """All files, in the source's order. Raises CheckpointError for sizes that the format has no
+    place for.
+    """
+    try:
+        return [_output(source, format, index) for index in range(len(source.files))]
+    except Misplaced as wrong:
+        raise CheckpointError(f"{source.folder}: {wrong}") from None
 
 
 def _output(source: Source, format: Format, index: int) -> Output:

@@ -47,8 +47,8 @@ def quantise(source: Path, target: Path, format: str, *, force: bool, progress: 
     if target.resolve() == source.resolve():
         raise CheckpointError(f"{target}: is the source; give another folder")
     with Source(source, read_config(source), joined=FORMATS[format].joined) as opened:
-        record = _record_of(opened, target, format)
         files = outputs(opened, FORMATS[format])
+        record = _record_of(opened, target, format)
         there = [output for output in files if _is_done(output, record, target)]
         sizes = {output.name: _bytes(output) for output in files}
         counter = _Counter(progress, sum(sizes.values()))

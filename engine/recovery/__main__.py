@@ -34,7 +34,7 @@ PIPE_CELLS = 120
 
 def main() -> None:
     args = _parser().parse_args()
-    base = checkpoint_folder(args.base)
+    base = checkpoint_folder(args.base, named="base")
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         console.width = PIPE_CELLS

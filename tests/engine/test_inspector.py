@@ -99,6 +99,6 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 def test_bad_input_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["/nowhere"]) == 2
-    assert capsys.readouterr().err.startswith("palimpsest inspect: --model /nowhere: no such fold")
+    assert capsys.readouterr().err.startswith("palimpsest inspect: path /nowhere: no such folder")
     assert main(["bundled", "--gpu-memory-utilization", "7"]) == 2
     assert "--gpu-memory-utilization: 7.0 is not above 0" in capsys.readouterr().err

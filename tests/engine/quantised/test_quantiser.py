@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import published
 import pytest
+import replay
 import torch
+from released import write_released
 from torch import Tensor
 
+from palimpsest.engine import loading as serving
 from palimpsest.engine.config import read_config
+from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.headers import Entry, read_headers, weight_files
+from palimpsest.engine.messages import Finished
+from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.quantiser.__main__ import main
 from palimpsest.engine.quantiser.formats import FORMATS
 from palimpsest.engine.quantiser.record import read_record
 from palimpsest.engine.quantiser.run import Done, quantise
+from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.weights import load_model
 
 CPU = torch.device("cpu")
@@ -49,12 +57,26 @@ def format(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+Made = Callable[[str], Path]
+
+
 @pytest.fixture(scope="module")
-def whole(format: str, sharded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The calm checkpoint of several files, in each format."""
-    target = tmp_path_factory.mktemp(format) / "made"
-    run(sharded_folder, target, format)
-    return target
+def made_as(sharded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The calm checkpoint of several files, in a format."""
+
+    @cache
+    def make(format: str) -> Path:
+        target = tmp_path_factory.mktemp(format) / "made"
+        run(sharded_folder, target, format)
+        return target
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole(format: str, made_as: Made) -> Path:
+    """In each format in turn."""
+    return made_as(format)
 
 
 def entries(folder: Path) -> dict[str, Entry]:
@@ -136,8 +158,9 @@ def test_the_record_has_the_error_of_every_layer(
     assert told == pytest.approx(float(error / weight) ** 0.5, rel=1e-5)
 
 
+@pytest.mark.parametrize("format", ["nvfp4", "w6a8"])
 def test_a_run_that_was_cut_short_goes_on_and_ends_with_the_same_bytes(
-    whole: Path, format: str, sharded_folder: Path, tmp_path: Path
+    made_as: Made, format: str, sharded_folder: Path, tmp_path: Path
 ) -> None:
     class Killed(Exception):
         pass
@@ -157,7 +180,7 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_with_the_same_bytes(
     done = run(sharded_folder, tmp_path / "made", format)
     assert done.found == len(before) > 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert contents(tmp_path / "made") == contents(whole)
+    assert contents(tmp_path / "made") == contents(made_as(format))
 
 
 def test_a_finished_run_is_left_alone(whole: Path, format: str, sharded_folder: Path) -> None:
@@ -167,8 +190,9 @@ def test_a_finished_run_is_left_alone(whole: Path, format: str, sharded_folder: 
     assert contents(whole) == before
 
 
+@pytest.mark.parametrize("format", ["nvfp4", "w6a8"])
 def test_one_file_gives_the_weights_that_several_give(
-    whole: Path, format: str, sharded_folder: Path, tmp_path: Path
+    made_as: Made, format: str, sharded_folder: Path, tmp_path: Path
 ) -> None:
     one = tmp_path / "one"
     one.mkdir()
@@ -178,20 +202,23 @@ def test_one_file_gives_the_weights_that_several_give(
     published.save(one / "model.safetensors", tensors)
     (one / "config.json").write_bytes((sharded_folder / "config.json").read_bytes())
     run(one, tmp_path / "made", format)
-    assert same(load(tmp_path / "made"), load(whole))
+    assert same(load(tmp_path / "made"), load(made_as(format)))
 
 
-@pytest.mark.parametrize("second", ["nvfp4", "w6a8"])
-def test_what_is_quantised_already_is_refused_unless_forced(
-    whole: Path, format: str, second: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("second", FORMATS)
+def test_what_is_quantised_already_is_refused(whole: Path, second: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as refusal:
         run(whole, tmp_path / "again", second)
     assert str(refusal.value).startswith(f"{whole}: is quantised already, ")
     assert f"this format's own error of {FORMATS[second].error} would come" in str(refusal.value)
 
-    run(whole, tmp_path / "again", second, force=True)
-    made, once = load(tmp_path / "again"), load(whole)
+
+@pytest.mark.parametrize(("first", "second"), [("w6a8", "nvfp4"), ("fp8-dynamic", "w6a8")])
+def test_what_is_quantised_already_is_quantised_again_if_forced(
+    made_as: Made, first: str, second: str, tmp_path: Path
+) -> None:
+    run(made_as(first), tmp_path / "again", second, force=True)
+    made, once = load(tmp_path / "again"), load(made_as(first))
     for name in (n for n in once if ".experts." in n):
         error = (made[name] - once[name]).norm() / once[name].norm()
         # on a grid of few values the second rounding may be worse than on Gaussian numbers
@@ -211,6 +238,21 @@ def test_another_source_for_the_same_folder_is_refused(
 ) -> None:
     with pytest.raises(CheckpointError, match="of another source; give another folder"):
         run(calm_folder, whole, format)
+
+
+def test_what_was_written_is_served(whole: Path) -> None:
+    model, info = serving.load(EngineOptions(model=str(whole), device="cpu"), lambda *_: None)
+    assert info.parameter_count == sum(p.numel() for p in model.network.parameters())
+    sampling = Sampling(max_output_tokens=8, seed=0, max_denoising_steps=2)
+    last = replay.run(Engine(model), [replay.submit(replay.random_prompt(9), sampling)])[-1]
+    assert isinstance(last, Finished)
+
+
+def test_sizes_that_a_format_has_no_place_for_are_refused(tmp_path: Path) -> None:
+    source = write_released(tmp_path / "odd", None, num_hidden_layers=1, intermediate_size=2120)
+    with pytest.raises(CheckpointError, match="2120 columns are no multiple of 16"):
+        run(source, tmp_path / "made", "nvfp4")
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_folder_of_something_else_is_refused(sharded_folder: Path, tmp_path: Path) -> None:
@@ -242,7 +284,7 @@ def test_the_command_tells_errors_as_json_and_draws_them(tmp_path: Path) -> None
     [
         (["bundled", "x", "--format", "int3"], "argument --format: invalid choice: 'int3'"),
         (["bundled", "x"], "the following arguments are required: --format"),
-        (["/nowhere", "x", "--format", "nvfp4"], "/nowhere: no such folder"),
+        (["/nowhere", "x", "--format", "nvfp4"], "source /nowhere: no such folder"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(
