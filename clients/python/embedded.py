@@ -136,7 +136,7 @@ class EmbeddedServer:
 
 
 def require_server_parts(*, otherwise: str = "") -> None:
-    """Raises ServerPartsMissing, naming what is missing, what installs it and what else would do."""
+    """Raises ServerPartsMissing: what is missing, what installs it and what else would do."""
     missing = [name for name in SERVER_PARTS if importlib.util.find_spec(name) is None]
     if missing:
         raise ServerPartsMissing(
