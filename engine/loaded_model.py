@@ -12,6 +12,7 @@ from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.sequence import Limits
 from palimpsest.engine.structure.vocabulary import Vocabulary
+from palimpsest.kernels.lowbit import LowBit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class LoadedModel:
     """Of the matrices of `network` that are e4m3, by their names: one for each row. Fused kernels
     alone can run those.
     """
+    low_bit: Mapping[str, LowBit] = field(default_factory=dict)
+    """Experts in few bits, by the names that `network` has for them without having them."""
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}))
     """Read where answers have to be of a form."""
 

@@ -73,6 +73,7 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         capacity=capacity,
         fused=fused,
         scales=weights.scales,
+        low_bit=weights.low_bit,
         vocabulary=Vocabulary.of(folder),
     )
     return model, info

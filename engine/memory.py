@@ -14,7 +14,7 @@ from palimpsest.engine.capacity import Capacity, Demand, share_out
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import DoesNotFit
 from palimpsest.engine.options import EngineOptions
-from palimpsest.engine.quantised.reading import coded_tensors
+from palimpsest.engine.quantised.reading import kept_tensors
 from palimpsest.engine.tiles import TILE_ELEMENTS
 from palimpsest.engine.weights import Contents
 
@@ -147,15 +147,12 @@ def _pass_bytes(
 
 
 def weight_bytes(contents: Contents, dtype: torch.dtype, *, keep_codes: bool = False) -> int:
-    """Of all weights in the files as they are served: in `dtype`, and one byte for each that stays
-    e4m3.
-    """
+    """Of all weights in the files as they are served: in `dtype`, or as they are coded."""
     pieces = contents.pieces
-    coded = coded_tensors(pieces) if keep_codes else frozenset[str]()
+    kept = kept_tensors(pieces) if keep_codes else {}
     of_text = sum(
-        math.prod(piece.place.shape) * (1 if piece.place.own in coded else dtype.itemsize)
-        for piece in pieces
+        math.prod(piece.place.shape) * kept.get(piece.place.own, dtype.itemsize) for piece in pieces
     )
     read = {name for piece in pieces for name in piece.parts.values()}
     others = (entry for name, entry in contents.entries.items() if name not in read)
-    return of_text + sum(entry.elements for entry in others) * dtype.itemsize
+    return round(of_text) + sum(entry.elements for entry in others) * dtype.itemsize

@@ -71,8 +71,12 @@ def shapes_of(config: ModelConfig) -> dict[str, torch.Size]:
 
 
 def network_of(config: ModelConfig, weights: Weights) -> DiffusionGemma:
-    """The network with these weights. Where they stayed e4m3 only fused kernels can run it."""
+    """The network with these weights. Where they stayed coded only fused kernels can run it; what
+    stayed in few bits is no part of it.
+    """
     with torch.device("meta"):
         network = DiffusionGemma(config)
-    network.load_state_dict(weights.tensors, assign=True)
+    missing, unknown = network.load_state_dict(weights.tensors, assign=True, strict=False)
+    assert not unknown
+    assert set(missing) == weights.low_bit.keys(), "a plan is of the whole network"
     return network.eval().requires_grad_(False)

@@ -32,7 +32,9 @@ class FusedRunner:
     def __init__(self, model: LoadedModel, noise: CounterNoise, *, quantised: bool) -> None:
         self.limits, config = model.limits, model.network.config
         self.plain = PlainRunner(model, noise, None)
-        weights = NetworkWeights.of(model.network, quantised=quantised, scales=model.scales)
+        weights = NetworkWeights.of(
+            model.network, quantised=quantised, scales=model.scales, low_bit=model.low_bit
+        )
         self.network = FusedNetwork.of(config, weights, self.plain.cache, quantised=quantised)
         self.seats = Seats(
             CanvasStore(

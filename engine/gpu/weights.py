@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +24,13 @@ from palimpsest.kernels.fused.after_experts import LayerEnd
 from palimpsest.kernels.fused.experts import ExpertMatrices
 from palimpsest.kernels.fused.heads import HeadNorms
 from palimpsest.kernels.fused.rounding import Rounded
+from palimpsest.kernels.lowbit import LowBit
 
 Scales = Mapping[str, Tensor]
 """Of parameters that are e4m3 already: one for each row, by the parameter's name."""
+LowBits = Mapping[str, LowBit]
+"""Experts in few bits, by the names of the parameters that they stand for."""
+Of = TypeVar("Of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,13 @@ class LayerWeights:
 
     @classmethod
     def of(
-        cls, layer: Layer, following: Tensor, *, quantised: bool, scales: Scales
+        cls,
+        layer: Layer,
+        following: Tensor,
+        *,
+        quantised: bool,
+        scales: Scales,
+        low_bit: LowBits,
     ) -> LayerWeights:
         """`following` is the norm of what reads the layer's output."""
         attention = layer.self_attn
@@ -94,8 +105,8 @@ class LayerWeights:
             router=layer.router.proj.weight,
             per_expert_scale=layer.router.per_expert_scale,
             experts=ExpertMatrices(
-                gate_up=matrix("experts.gate_up_proj"),
-                down=matrix("experts.down_proj"),
+                gate_up=low_bit.get("experts.gate_up_proj") or matrix("experts.gate_up_proj"),
+                down=low_bit.get("experts.down_proj") or matrix("experts.down_proj"),
             ),
             end=LayerEnd(
                 dense=layer.post_feedforward_layernorm_1.weight,
@@ -120,17 +131,27 @@ class NetworkWeights:
 
     @classmethod
     def of(
-        cls, network: DiffusionGemma, *, quantised: bool, scales: Scales = MappingProxyType({})
+        cls,
+        network: DiffusionGemma,
+        *,
+        quantised: bool,
+        scales: Scales = MappingProxyType({}),
+        low_bit: LowBits = MappingProxyType({}),
     ) -> NetworkWeights:
         """Layer by layer, so that of one layer alone both forms are in memory; the network's own
-        layers are gone afterwards. Matrices that have `scales` are e4m3 already.
+        layers are gone afterwards. Matrices that have `scales` are e4m3 already; those of `low_bit`
+        are taken instead of the network's.
         """
         plain = [layer for layer in network.layers if isinstance(layer, Layer)]
         network.layers = nn.ModuleList()
         following = [*(layer.input_layernorm.weight for layer in plain[1:]), network.norm.weight]
         layers = [
             LayerWeights.of(
-                plain.pop(0), norm, quantised=quantised, scales=_below(scales, f"layers.{index}.")
+                plain.pop(0),
+                norm,
+                quantised=quantised,
+                scales=_below(scales, f"layers.{index}."),
+                low_bit=_below(low_bit, f"layers.{index}."),
             )
             for index, norm in enumerate(following)
         ]
@@ -157,10 +178,10 @@ def _matrix(module: nn.Module, scales: Scales, *names: str, quantised: bool) -> 
     )
 
 
-def _below(scales: Scales, prefix: str) -> Scales:
-    """Those of the parameters below a module, by their names there."""
+def _below(of_network: Mapping[str, Of], prefix: str) -> Mapping[str, Of]:
+    """What is of the parameters below a module, by their names there."""
     return {
-        name.removeprefix(prefix): scale
-        for name, scale in scales.items()
+        name.removeprefix(prefix): value
+        for name, value in of_network.items()
         if name.startswith(prefix)
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from palimpsest.engine.quantised.reading import coded_tensors
+from palimpsest.engine.quantised.reading import kept_tensors
 from palimpsest.engine.weights import Contents
 
 OTHER = "copies and other"
@@ -41,14 +41,14 @@ class Group:
 def groups_of(contents: Contents, dtype: torch.dtype, *, keep_codes: bool) -> dict[str, Group]:
     """Of all tensors in the files, the largest group first."""
     files, pieces = contents.entries, contents.pieces
-    coded = coded_tensors(pieces) if keep_codes else frozenset[str]()
+    kept = kept_tensors(pieces) if keep_codes else {}
     found: dict[str, Group] = {}
     counted: set[str] = set()
     for piece in pieces:
         group = found.setdefault(_name(piece.place.own), Group())
         size = math.prod(piece.place.shape)
         group.parameters += size
-        group.memory_bytes += size * (1 if piece.place.own in coded else dtype.itemsize)
+        group.memory_bytes += round(size * kept.get(piece.place.own, dtype.itemsize))
         group.file_bytes += sum(
             files[n].num_bytes for n in piece.parts.values() if n not in counted
         )

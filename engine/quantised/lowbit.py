@@ -15,6 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from palimpsest.engine.headers import Entry
 from palimpsest.engine.quantised.scheme import Part
 from palimpsest.kernels.lowbit import Bits, LowBit, dequantise_low, quantise_low
 
@@ -38,15 +39,25 @@ class LowBitExperts:
         return _parts(rows, columns, self.bits, self.gated)
 
     def decode(self, parts: Mapping[str, Tensor], *, rows: int, columns: int) -> Tensor:
-        return dequantise_low(
-            LowBit(
-                planes=parts[PLANES],
-                scales=parts[SCALE],
-                rows=rows,
-                columns=columns,
-                gated=self.gated,
-            )
+        return dequantise_low(self.packed(parts, rows, columns))
+
+    def packed(self, parts: Mapping[str, Tensor], rows: int, columns: int) -> LowBit:
+        """As the fused kernels read it."""
+        return LowBit(
+            planes=parts[PLANES],
+            scales=parts[SCALE],
+            rows=rows,
+            columns=columns,
+            gated=self.gated,
         )
+
+    def bytes_per_weight(self, rows: int, columns: int) -> float:
+        """Of a matrix of this shape, filling included."""
+        entries = (
+            Entry(dtype=part.dtypes[0], shape=part.shape)
+            for part in self.parts(rows, columns).values()
+        )
+        return sum(entry.num_bytes for entry in entries) / (rows * columns)
 
     def encode(self, weight: Tensor, *, largest: float) -> dict[str, Tensor]:
         """The parts of `weight`; every 64 columns of a row have their own scale, whatever is

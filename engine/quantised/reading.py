@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,9 @@ from torch import Size, Tensor
 
 from palimpsest.engine.headers import damaged
 from palimpsest.engine.quantised.float8 import Float8
+from palimpsest.engine.quantised.lowbit import LowBitExperts
 from palimpsest.engine.quantised.plan import PLAIN, Piece
+from palimpsest.kernels.lowbit import LowBit
 from palimpsest.kernels.quantise import quantise_rows
 
 Progress = Callable[[int, int], None]
@@ -35,6 +37,8 @@ class Weights:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     scales: dict[str, Tensor] = field(default_factory=dict)
     """Of the tensors that stayed e4m3: fp32, one for each row."""
+    low_bit: dict[str, LowBit] = field(default_factory=dict)
+    """Experts that stayed in few bits; `tensors` does not have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,8 @@ class Target:
     dtype: torch.dtype
     device: torch.device
     keep_codes: bool = False
-    """Whether the large matrices of FP8 checkpoints stay e4m3, for kernels that read them so. If a
-    matrix is FP8 in part, the rest of it is rounded too.
+    """Whether large matrices in e4m3, and experts in 6 or 4 bits, stay so, for kernels that read
+    them so. If a matrix is e4m3 in part, the rest of it is rounded too.
     """
 
 
@@ -58,7 +62,8 @@ def read(
     progress: Progress,
 ) -> Weights:
     """All pieces of the files. Raises CheckpointError naming a file that cannot be read."""
-    filling = _Filling(shapes, target, coded_tensors(pieces) if target.keep_codes else frozenset())
+    kept = kept_tensors(pieces) if target.keep_codes else {}
+    filling = _Filling(shapes, target, kept)
     wanted: dict[str, list[int]] = defaultdict(list)
     for index, piece in enumerate(pieces):
         for name in piece.parts.values():
@@ -81,10 +86,16 @@ def read(
     return filling.weights
 
 
-def coded_tensors(pieces: Iterable[Piece]) -> frozenset[str]:
-    """The network's tensors that can stay e4m3."""
-    owners = {piece.place.own for piece in pieces if isinstance(piece.scheme, Float8)}
-    return frozenset(own for own in owners if _EIGHT_BITS.fullmatch(own))
+def kept_tensors(pieces: Iterable[Piece]) -> dict[str, float]:
+    """The network's tensors that can stay as they are coded: bytes of one of their weights."""
+    kept: dict[str, float] = {}
+    for piece in pieces:
+        own = piece.place.own
+        if isinstance(piece.scheme, Float8) and _EIGHT_BITS.fullmatch(own):
+            kept[own] = 1.0
+        elif isinstance(piece.scheme, LowBitExperts):
+            kept[own] = piece.scheme.bytes_per_weight(*piece.place.shape)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +104,35 @@ class _Filling:
 
     shapes: dict[str, Size]
     target: Target
-    coded: frozenset[str]
+    kept: dict[str, float]
     weights: Weights = field(default_factory=Weights)
 
     def put(self, piece: Piece, parts: dict[str, Tensor]) -> None:
         own = piece.place.own
-        if own not in self.coded:
+        if own in self.kept and isinstance(piece.scheme, LowBitExperts):
+            self._stack(piece, piece.scheme.packed(parts, *piece.place.shape))
+            return
+        if own not in self.kept:
             shape, values = self.shapes[own], _decoded(piece, parts)
             self._place(self.weights.tensors, piece, values, shape, self.target.dtype)
             return
         codes, scales = _codes(piece, parts)
         self._place(self.weights.tensors, piece, codes, self.shapes[own], codes.dtype)
         self._place(self.weights.scales, piece, scales, self.shapes[own][:-1], scales.dtype)
+
+    def _stack(self, piece: Piece, one: LowBit) -> None:
+        """An expert beside the others of its layer."""
+        own, expert = piece.place.own, piece.place.expert
+        if own not in self.weights.low_bit:
+            experts = self.shapes[own][0]
+            self.weights.low_bit[own] = replace(
+                one,
+                planes=one.planes.new_empty(experts, *one.planes.shape, device=self.target.device),
+                scales=one.scales.new_empty(experts, *one.scales.shape, device=self.target.device),
+            )
+        layer = self.weights.low_bit[own]
+        layer.planes[expert] = one.planes.to(self.target.device)
+        layer.scales[expert] = one.scales.to(self.target.device)
 
     def _place(
         self,

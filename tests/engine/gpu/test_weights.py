@@ -13,9 +13,12 @@ from published import Published
 
 from palimpsest.engine.config import read_config
 from palimpsest.engine.gpu.weights import NetworkWeights
+from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.quantised.reading import Target
-from palimpsest.engine.weights import contents_of, network_of, read_weights
+from palimpsest.engine.quantiser.run import quantise
+from palimpsest.engine.weights import contents_of, load_model, network_of, read_weights
 from palimpsest.kernels.fused.rounding import Rounded
+from palimpsest.kernels.lowbit import LowBit
 
 MATRICES = r"layers\.\d+\.(experts|mlp|self_attn)\..*"
 
@@ -65,3 +68,32 @@ def test_matrices_of_a_layer_are_what_the_file_means(
 def test_what_is_not_quantised_keeps_its_dtype(weights: NetworkWeights) -> None:
     assert weights.self_conditioning.gate_up.scales is None
     assert {weights.embedding.dtype, weights.layers[0].router.dtype} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(("format", "bits"), [("w6a8", 6), ("w4a8", 4)])
+def test_experts_in_few_bits_reach_the_kernels_as_they_are_in_the_file(
+    calm_folder: Path, tmp_path: Path, format: str, bits: int
+) -> None:
+    folder = tmp_path / "made"
+    quantise(calm_folder, folder, format, force=False, progress=lambda done, total: None)
+    config, cpu = read_config(folder), torch.device("cpu")
+    target = Target(dtype=torch.bfloat16, device=cpu, keep_codes=True)
+    contents = contents_of(folder, config)
+    read = read_weights(contents, config, target, lambda done, total: None)
+    network = network_of(config, read)
+    expanded = load_model(folder, config, dtype=torch.float32, device=cpu)
+    made = NetworkWeights.of(network, quantised=True, scales=read.scales, low_bit=read.low_bit)
+    for layer, plain in zip(made.layers, expanded.layers, strict=True):
+        for kept, name in (
+            (layer.experts.gate_up, "gate_up_proj"),
+            (layer.experts.down, "down_proj"),
+        ):
+            assert isinstance(kept, LowBit)
+            assert kept.bits == bits
+            assert torch.equal(kept.exact(), plain.get_parameter(f"experts.{name}"))
+        assert layer.dense.down.values.dtype == torch.float8_e4m3fn
+    held = sum(x.nbytes for x in read.tensors.values())
+    held += sum(x.planes.nbytes + x.scales.nbytes for x in read.low_bit.values())
+    saved = sum(2 * x.numel() for x in expanded.state_dict().values()) - held
+    sizes = [weight_bytes(contents, torch.bfloat16, keep_codes=k) for k in (False, True)]
+    assert sizes[0] - sizes[1] == saved
