@@ -23,22 +23,22 @@ CODECS: dict[str, tuple[str, Codec]] = {
 }
 
 
+def library(module: str) -> Any:  # noqa: ANN401 - it is not there to be checked
+    return pytest.importorskip(f"compressed_tensors.{module}")
+
+
 @pytest.fixture(params=CODECS)
 def format(request: pytest.FixtureRequest) -> str:
-    pytest.importorskip("compressed_tensors")
     return request.param
 
 
 def scheme_of(format: str) -> Any:  # noqa: ANN401
-    from compressed_tensors.quantization import preset_name_to_scheme
-
-    return preset_name_to_scheme(CODECS[format][0], ["Linear"])
+    return library("quantization").preset_name_to_scheme(CODECS[format][0], ["Linear"])
 
 
 def compressor_of(format: str) -> Any:  # noqa: ANN401
-    from compressed_tensors.compressors import BaseCompressor
-
-    return BaseCompressor.get_value_from_registry(str(FORMATS[format].config["format"]))
+    compressors = library("compressors").BaseCompressor
+    return compressors.get_value_from_registry(str(FORMATS[format].config["format"]))
 
 
 def weight() -> Tensor:
@@ -46,17 +46,16 @@ def weight() -> Tensor:
 
 
 def written_by_the_library(format: str, weight: Tensor) -> dict[str, Tensor]:
-    from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
-
+    utils = library("quantization.utils")
     scheme, parts = scheme_of(format), {"weight": weight}
     if format == "nvfp4":
-        parts["weight_global_scale"] = generate_gparam(weight.amin(), weight.amax())
+        parts["weight_global_scale"] = utils.generate_gparam(weight.amin(), weight.amax())
         groups = weight.unflatten(1, (-1, 16))
         bounds, shared = (groups.amin(-1), groups.amax(-1)), parts["weight_global_scale"]
-        scale, _ = calculate_qparams(*bounds, scheme.weights, global_scale=shared)
+        scale, _ = utils.calculate_qparams(*bounds, scheme.weights, global_scale=shared)
     else:
         bounds = (weight.amin(1, keepdim=True), weight.amax(1, keepdim=True))
-        scale, _ = calculate_qparams(*bounds, scheme.weights)
+        scale, _ = utils.calculate_qparams(*bounds, scheme.weights)
     return compressor_of(format).compress(parts | {"weight_scale": scale}, scheme)
 
 
@@ -77,9 +76,7 @@ def test_the_library_reads_what_is_written(format: str) -> None:
 
 
 def test_the_library_reads_the_config(format: str) -> None:
-    from compressed_tensors.quantization import QuantizationConfig
-
-    read = QuantizationConfig.model_validate(dict(FORMATS[format].config))
+    read = library("quantization").QuantizationConfig.model_validate(dict(FORMATS[format].config))
     wanted = scheme_of(format)
     assert read.format == FORMATS[format].config["format"]
     made = read.config_groups["group_0"]
