@@ -1,5 +1,5 @@
 """The network's weights as the fused kernels read them: projections that share an input side by
-side, and large matrices in eight bits if so asked.
+side, and large matrices in the format asked for.
 
 Embedding (and so the output head), router, norms and self-conditioning keep their dtype, as in
 published quantised checkpoints.
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from palimpsest.engine.config import LayerConfig
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.layers import Layer, Mlp
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.kernels.fused.after_attention import MlpNorms
@@ -57,9 +58,9 @@ class LayerWeights:
     end: LayerEnd
 
     @classmethod
-    def of(cls, layer: Layer, following: Tensor, *, quantised: bool) -> LayerWeights:
+    def of(cls, layer: Layer, following: Tensor, *, weight_format: WeightFormat) -> LayerWeights:
         """`following` is the norm of what reads the layer's output."""
-        attention = layer.self_attn
+        attention, quantised = layer.self_attn, weight_format.quantised
         values = [] if attention.v_proj is None else [attention.v_proj]
         return cls(
             config=layer.config,
@@ -81,9 +82,10 @@ class LayerWeights:
             dense=MlpWeights.of(layer.mlp, quantised=quantised),
             router=layer.router.proj.weight,
             per_expert_scale=layer.router.per_expert_scale,
-            experts=ExpertMatrices(
-                gate_up=Rounded.of(layer.experts.gate_up_proj.detach(), quantised=quantised),
-                down=Rounded.of(layer.experts.down_proj.detach(), quantised=quantised),
+            experts=ExpertMatrices.of(
+                layer.experts.gate_up_proj.detach(),
+                layer.experts.down_proj.detach(),
+                bits=weight_format.expert_bits,
             ),
             end=LayerEnd(
                 dense=layer.post_feedforward_layernorm_1.weight,
@@ -107,14 +109,16 @@ class NetworkWeights:
     layers: tuple[LayerWeights, ...]
 
     @classmethod
-    def of(cls, network: DiffusionGemma, *, quantised: bool) -> NetworkWeights:
+    def of(cls, network: DiffusionGemma, *, weight_format: WeightFormat) -> NetworkWeights:
         """Layer by layer, so that of one layer alone both forms are in memory; the network's own
         layers are gone afterwards.
         """
         plain = [layer for layer in network.layers if isinstance(layer, Layer)]
         network.layers = nn.ModuleList()
         following = [*(layer.input_layernorm.weight for layer in plain[1:]), network.norm.weight]
-        layers = [LayerWeights.of(plain.pop(0), norm, quantised=quantised) for norm in following]
+        layers = [
+            LayerWeights.of(plain.pop(0), norm, weight_format=weight_format) for norm in following
+        ]
         return cls(
             embedding=network.embed_tokens.weight.detach(),
             self_conditioning=MlpWeights.of(network.self_conditioning, quantised=False),
