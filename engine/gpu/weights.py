@@ -1,5 +1,5 @@
 """The network's weights as the fused kernels read them: projections that share an input side by
-side, and large matrices in eight bits if so asked.
+side, and large matrices in the format asked for.
 
 Embedding (and so the output head), router, norms and self-conditioning keep their dtype, as in
 published quantised checkpoints.
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from palimpsest.engine.config import LayerConfig
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.layers import Layer, Mlp
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.kernels.fused.after_attention import MlpNorms
@@ -74,12 +75,12 @@ class LayerWeights:
         layer: Layer,
         following: Tensor,
         *,
-        quantised: bool,
+        weight_format: WeightFormat,
         scales: Scales,
         low_bit: LowBits,
     ) -> LayerWeights:
         """`following` is the norm of what reads the layer's output."""
-        attention = layer.self_attn
+        attention, quantised = layer.self_attn, weight_format.quantised
         projections = (
             ("q_proj", "k_proj") if attention.v_proj is None else ("q_proj", "k_proj", "v_proj")
         )
@@ -104,10 +105,7 @@ class LayerWeights:
             dense=MlpWeights.of(layer.mlp, quantised=quantised, scales=_below(scales, "mlp.")),
             router=layer.router.proj.weight,
             per_expert_scale=layer.router.per_expert_scale,
-            experts=ExpertMatrices(
-                gate_up=low_bit.get("experts.gate_up_proj") or matrix("experts.gate_up_proj"),
-                down=low_bit.get("experts.down_proj") or matrix("experts.down_proj"),
-            ),
+            experts=_experts(layer, weight_format=weight_format, scales=scales, low_bit=low_bit),
             end=LayerEnd(
                 dense=layer.post_feedforward_layernorm_1.weight,
                 experts=layer.post_feedforward_layernorm_2.weight,
@@ -134,7 +132,7 @@ class NetworkWeights:
         cls,
         network: DiffusionGemma,
         *,
-        quantised: bool,
+        weight_format: WeightFormat,
         scales: Scales = MappingProxyType({}),
         low_bit: LowBits = MappingProxyType({}),
     ) -> NetworkWeights:
@@ -149,7 +147,7 @@ class NetworkWeights:
             LayerWeights.of(
                 plain.pop(0),
                 norm,
-                quantised=quantised,
+                weight_format=weight_format,
                 scales=_below(scales, f"layers.{index}."),
                 low_bit=_below(low_bit, f"layers.{index}."),
             )
@@ -161,6 +159,23 @@ class NetworkWeights:
             self_conditioning_norm=network.self_conditioning.pre_norm.weight,
             layers=tuple(layers),
         )
+
+
+def _experts(
+    layer: Layer, *, weight_format: WeightFormat, scales: Scales, low_bit: LowBits
+) -> ExpertMatrices:
+    """As they are coded already, or in the format."""
+    gate_up, down = "experts.gate_up_proj", "experts.down_proj"
+    if gate_up in low_bit:
+        return ExpertMatrices(gate_up=low_bit[gate_up], down=low_bit[down])
+    if {gate_up, down} & scales.keys():
+        matrix = partial(_matrix, layer, scales, quantised=True)
+        return ExpertMatrices(gate_up=matrix(gate_up), down=matrix(down))
+    return ExpertMatrices.of(
+        layer.get_parameter(gate_up).detach(),
+        layer.get_parameter(down).detach(),
+        bits=weight_format.expert_bits,
+    )
 
 
 def _matrix(module: nn.Module, scales: Scales, *names: str, quantised: bool) -> Rounded:

@@ -12,6 +12,7 @@ import torch
 from published import Published
 
 from palimpsest.engine.config import read_config
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.gpu.weights import NetworkWeights
 from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.quantised.reading import Target
@@ -34,7 +35,9 @@ def weights(checkpoint: Published, tmp_path_factory: pytest.TempPathFactory) -> 
     config, cpu = read_config(folder), torch.device("cpu")
     target = Target(dtype=torch.bfloat16, device=cpu, keep_codes=True)
     read = read_weights(contents_of(folder, config), config, target, lambda done, total: None)
-    return NetworkWeights.of(network_of(config, read), quantised=True, scales=read.scales)
+    return NetworkWeights.of(
+        network_of(config, read), weight_format=WeightFormat.W8A8, scales=read.scales
+    )
 
 
 def is_meant(made: Rounded, wanted: list[np.ndarray]) -> bool:
@@ -82,7 +85,9 @@ def test_experts_in_few_bits_reach_the_kernels_as_they_are_in_the_file(
     read = read_weights(contents, config, target, lambda done, total: None)
     network = network_of(config, read)
     expanded = load_model(folder, config, dtype=torch.float32, device=cpu)
-    made = NetworkWeights.of(network, quantised=True, scales=read.scales, low_bit=read.low_bit)
+    kind = WeightFormat.of(read.scales, read.low_bit)
+    assert kind.expert_bits == bits
+    made = NetworkWeights.of(network, weight_format=kind, scales=read.scales, low_bit=read.low_bit)
     for layer, plain in zip(made.layers, expanded.layers, strict=True):
         for kept, name in (
             (layer.experts.gate_up, "gate_up_proj"),
