@@ -6,7 +6,7 @@ PROTOS := protos/palimpsest/v1
 OPENAI := tests/server/openai
 PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
 
-.PHONY: help setup demo test lint types gen gen-check breaking check web page page-check screenshots openai delivery trace-cost bench gpu eval package image size links clean
+.PHONY: help setup demo test lint types gen gen-check breaking check web page page-check screenshots openai delivery trace-cost bench gpu eval recovery loading package image size links clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -106,9 +106,6 @@ openai: setup $(OPENAI)/node_modules ## Print what OpenAI's own clients get of a
 delivery: setup ## Measure how long drafts are under way to 32 browsers, and what each costs the server
 	@PYTHONPATH=tests/support $(BIN)/python tests/server/http/delivery.py
 
-trace-cost: setup ## Measure what tracing costs 16 streams, also with a collector that is killed or never answers
-	@PYTHONPATH=tests/support $(BIN)/python tests/server/trace_cost.py
-
 bench: setup ## Compare the speed of a denoising step with transformers
 	$(BIN)/python -m palimpsest.engine.bench
 
@@ -119,6 +116,13 @@ gpu: links ## Check and time kernels and the whole model on a GPU, into build/gp
 
 eval: setup ## Measure the bundled model on the bundled suite, into build/eval
 	$(BIN)/palimpsest eval --out build/eval
+
+# About an hour on two cores; RECOVERY="--items 20 --hard-items 40 --step-items 2" is a quick look.
+recovery: setup ## Quantise the bundled model to each format and measure what is kept, into build/recovery
+	$(BIN)/python tests/engine/recovery.py $(RECOVERY)
+
+loading: setup ## Load a checkpoint of a tenth of the released size: memory and seconds per GB
+	PYTHONPATH=tests/support $(BIN)/python tests/engine/loading.py
 
 package: setup ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation

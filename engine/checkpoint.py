@@ -16,12 +16,12 @@ from palimpsest.engine.sampling import Sampling
 BUNDLED_NAME = "palimpsest-tiny"
 
 
-def checkpoint_folder(model: str) -> Path:
-    """Folder of `--model`. Raises CheckpointError when there is none."""
+def checkpoint_folder(model: str, *, named: str = "--model") -> Path:
+    """Folder of a model that was given as `named`. Raises CheckpointError when there is none."""
     folder = Path(__file__).parent / "bundled" if model == BUNDLED else Path(model)
     if not folder.is_dir():
         raise CheckpointError(
-            f"--model {model}: no such folder; give a checkpoint folder or '{BUNDLED}'"
+            f"{named} {model}: no such folder; give a checkpoint folder or '{BUNDLED}'"
         )
     return folder
 

@@ -142,6 +142,7 @@ def _runner(model: LoadedModel, noise: Noise, threads: Threads | None) -> Runner
         return PlainRunner(model, noise, threads)
     # here, as Triton is not where nothing is fused
     from palimpsest.engine.gpu.runner import FusedRunner
+    from palimpsest.engine.gpu.weight_format import WeightFormat
 
     assert isinstance(noise, CounterNoise), "the kernels draw by themselves"
-    return FusedRunner(model, noise, quantised=False)
+    return FusedRunner(model, noise, weight_format=WeightFormat.of(model.scales, model.low_bit))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.sequence import Limits
 from palimpsest.engine.structure.vocabulary import Vocabulary
+from palimpsest.kernels.lowbit import LowBit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,12 @@ class LoadedModel:
     capacity: Capacity
     fused: bool = False
     """Whether the fused kernels run it."""
+    scales: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of the matrices of `network` that are e4m3, by their names: one for each row. Fused kernels
+    alone can run those.
+    """
+    low_bit: Mapping[str, LowBit] = field(default_factory=dict)
+    """Experts in few bits, by the names that `network` has for them without having them."""
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}))
     """Read where answers have to be of a form."""
 

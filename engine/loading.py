@@ -15,27 +15,38 @@ from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
 from palimpsest.engine.gpu.choice import uses_fused
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.memory import capacity_of
+from palimpsest.engine.memory import capacity_of, weight_bytes
 from palimpsest.engine.messages import ModelInfo
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.quantised.reading import Progress, Target
 from palimpsest.engine.sequence import Limits
 from palimpsest.engine.structure.vocabulary import Vocabulary
-from palimpsest.engine.weights import Progress, load_model
+from palimpsest.engine.weights import contents_of, network_of, read_weights
 
 
 def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, ModelInfo]:
     """Loads what `options` name. Raises CheckpointError, or DoesNotFit with the way out."""
     folder = checkpoint_folder(options.model)
-    config = read_config(folder)
+    contents = contents_of(folder, read_config(folder))
+    config = contents.config
     defaults = read_defaults(folder)
     device = _device(options.device)
     dtype = _dtype(options.dtype, device)
     context = _context(options, config)
     fused = uses_fused(options.kernels, device=device, dtype=dtype)
+    # plain torch has no products of eight-bit numbers that are worth having: it gets them expanded
+    target = Target(dtype=dtype, device=device, keep_codes=fused)
     capacity = capacity_of(
-        folder, config, options, dtype=dtype, device=device, context=context, fused=fused
+        config,
+        options,
+        weights=weight_bytes(contents, dtype, keep_codes=target.keep_codes),
+        dtype=dtype,
+        device=device,
+        context=context,
+        fused=fused,
     )
-    network = load_model(folder, config, dtype=dtype, device=device, progress=progress)
+    weights = read_weights(contents, target, progress)
+    network = network_of(config, weights)
     ends = end_tokens(folder, config)
     limits = Limits(
         canvas_length=config.canvas_length,
@@ -62,6 +73,8 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         device=device,
         capacity=capacity,
         fused=fused,
+        scales=weights.scales,
+        low_bit=weights.low_bit,
         vocabulary=Vocabulary.of(folder),
     )
     return model, info

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import bisect
-import json
 import math
 import os
-import struct
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -17,10 +14,11 @@ from palimpsest.engine.capacity import Capacity, Demand, share_out
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import DoesNotFit
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.quantised.reading import kept_tensors
 from palimpsest.engine.tiles import TILE_ELEMENTS
 from palimpsest.engine.vision.config import BUDGETS
 from palimpsest.engine.vision.looking import KEPT_BYTES, PATCHES_AT_ONCE
-from palimpsest.engine.weights import weight_files
+from palimpsest.engine.weights import Contents
 
 _GIB = 2**30
 _TILE_COPIES = 6
@@ -34,16 +32,18 @@ _CPU_CACHE_BYTES = 2**28
 
 
 def capacity_of(
-    folder: Path,
     config: ModelConfig,
     options: EngineOptions,
     *,
+    weights: int,
     dtype: torch.dtype,
     device: torch.device,
     context: int,
     fused: bool,
 ) -> Capacity:
-    """What runs at once beside the weights. Raises DoesNotFit if not even one full sequence."""
+    """What runs at once beside so many bytes of weights. Raises DoesNotFit if not even one full
+    sequence does.
+    """
 
     def demand(context: int) -> Demand:
         return Demand(
@@ -54,7 +54,6 @@ def capacity_of(
             ),
         )
 
-    weights = weight_bytes(folder, dtype)
     one_pass = _pass_bytes(config, dtype, options, fused=fused)
     room = int(memory_of(device) * options.gpu_memory_utilization) - weights - one_pass
     if options.kv_cache_memory is not None:
@@ -73,6 +72,34 @@ def capacity_of(
         max_num_seqs=options.max_num_seqs,
         prefill_tokens=options.max_prefill_tokens,
     )
+
+
+def longest_context(
+    config: ModelConfig,
+    options: EngineOptions,
+    *,
+    weights: int,
+    dtype: torch.dtype,
+    memory: int,
+    fused: bool,
+) -> int:
+    """Tokens of prompt and answer that `max_num_seqs` sequences at once may each have on a device
+    with so many bytes of memory; 0 if not even the shortest fits.
+    """
+    one_pass = _pass_bytes(config, dtype, options, fused=fused)
+    room = int(memory * options.gpu_memory_utilization) - weights - one_pass
+
+    def demand(context: int) -> int:
+        of_one = Demand(
+            bytes_per_token=bytes_per_token(config, dtype),
+            context_tokens=context,
+            chunk_tokens=max(options.max_prefill_tokens, config.canvas_length),
+        )
+        return options.max_num_seqs * of_one.bytes_of_one
+
+    contexts = range(2 * config.canvas_length, config.max_context_tokens + 1)
+    fitting = bisect.bisect_right(contexts, room, key=demand)
+    return contexts[fitting - 1] if fitting else 0
 
 
 def _have(device: torch.device, options: EngineOptions) -> str:
@@ -137,14 +164,13 @@ def _vision_bytes(config: ModelConfig) -> int:
     return KEPT_BYTES + PATCHES_AT_ONCE * of_patch * 4
 
 
-def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
-    """Of all tensors in the files, cast to `dtype`."""
-    return sum(map(_elements, weight_files(folder))) * dtype.itemsize
-
-
-def _elements(path: Path) -> int:
-    """Numbers in a safetensors file, from its header."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+def weight_bytes(contents: Contents, dtype: torch.dtype, *, keep_codes: bool = False) -> int:
+    """Of all weights in the files as they are served: in `dtype`, or as they are coded."""
+    pieces = contents.pieces
+    kept = kept_tensors(pieces) if keep_codes else {}
+    of_text = sum(
+        math.prod(piece.place.shape) * kept.get(piece.place.own, dtype.itemsize) for piece in pieces
+    )
+    read = {name for piece in pieces for name in piece.parts.values()}
+    others = (entry for name, entry in contents.entries.items() if name not in read)
+    return round(of_text) + sum(entry.elements for entry in others) * dtype.itemsize

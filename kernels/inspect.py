@@ -33,6 +33,8 @@ NOTABLE = ("QGMMA", "HGMMA", "QMMA", "HMMA", "UTMALDG", "LDGSTS", "LDL", "STL")
 """Tensor cores in 8 and 16 bits by warp groups and by warps, loads by the copy engine, asynchronous
 loads, and the reads and writes of spilled registers.
 """
+PRODUCTS = {"QGMMA", "HGMMA", "QMMA", "HMMA"}
+OPCODE = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,9 @@ class MachineCode:
     warps: int
     instructions: dict[str, int]
     """How often each opcode stands in the code."""
+    loop: dict[str, int]
+    """How often in the shortest loop with a product of the tensor cores; nothing if there is none.
+    """
 
 
 class Compiled(Protocol):
@@ -112,7 +117,6 @@ def _read(case: str, kernel: str, compiled: Compiled, capability: int) -> Machin
         usage = _run("cuobjdump", "--dump-resource-usage", file.name)
         code = _run("nvdisasm", "-c", file.name)
     registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", usage)[0]
-    opcodes = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)", code)
     return MachineCode(
         case=case,
         kernel=kernel,
@@ -121,8 +125,24 @@ def _read(case: str, kernel: str, compiled: Compiled, capability: int) -> Machin
         spilled_bytes=int(stack),
         shared_bytes=compiled.metadata.shared,
         warps=compiled.metadata.num_warps,
-        instructions=dict(Counter(opcodes)),
+        instructions=dict(Counter(OPCODE.findall(code))),
+        loop=dict(Counter(_loop(code))),
     )
+
+
+def _loop(code: str) -> list[str]:
+    """Opcodes of the shortest stretch between a label and a branch back to it that multiplies."""
+    opcodes: list[str] = []
+    labels: dict[str, int] = {}
+    loops: list[list[str]] = []
+    for line in code.splitlines():
+        if label := re.match(r"(\.L_\w+):", line):
+            labels[label[1]] = len(opcodes)
+        opcodes += OPCODE.findall(line)
+        branch = re.search(r"\bBRA\b.*`\((\.L_\w+)\)", line)
+        if branch and branch[1] in labels:
+            loops.append(opcodes[labels[branch[1]] :])
+    return min((loop for loop in loops if PRODUCTS & set(loop)), key=len, default=[])
 
 
 def _run(tool: str, *arguments: str) -> str:
@@ -147,12 +167,13 @@ def main() -> None:
     if arguments.json:
         print(json.dumps([asdict(code) for code in codes]))
         return
-    print(f"{'case':34} {'kernel':24} sm registers  spilled   shared  warps  instructions")
+    print(f"{'case':34} {'kernel':24} sm registers  spilled   shared  warps loop  instructions")
     for code in codes:
         notable = "  ".join(
             f"{n} {code.instructions[n]}" for n in NOTABLE if n in code.instructions
         )
-        numbers = f"{code.registers:9} {code.spilled_bytes:8} {code.shared_bytes:8} {code.warps:6}"
+        numbers = f"{code.registers:9} {code.spilled_bytes:8} {code.shared_bytes:8} {code.warps:6} "
+        numbers += f"{sum(code.loop.values()):4}"
         print(f"{code.case:34} {code.kernel:24} {code.capability} {numbers}  {notable}")
 
 

@@ -26,6 +26,8 @@ examples:
   palimpsest top
   palimpsest trace "count from 1 to 40" --out steps.png
   palimpsest serve --model bundled --port 50051
+  palimpsest quantize /models/bf16 /models/fp8 --format fp8-dynamic
+  palimpsest inspect /models/fp8 --gpu-memory 24GB
 
 Without --address a server of your own starts for as long as the command runs."""
 
@@ -96,6 +98,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_top(commands)
     _add_trace(commands)
     commands.add_parser("serve", help="start a server; serve --help lists its flags")
+    commands.add_parser("quantize", help="write a checkpoint with fewer bits")
+    commands.add_parser("inspect", help="say what a checkpoint is and what of it fits where")
     return parser.parse_args(argv)
 
 

@@ -24,7 +24,7 @@ from palimpsest import answer, arguments, deciding, demo, sampling_flags, top
 from palimpsest.answer import Form
 from palimpsest.chat import Chat
 from palimpsest.client import Client
-from palimpsest.embedded import EmbeddedServer, exec_server
+from palimpsest.embedded import PROGRAMS, EmbeddedServer, exec_program
 from palimpsest.errors import (
     EmbeddedServerError,
     InvalidRequest,
@@ -50,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments_given = sys.argv[1:] if argv is None else list(argv)
     _prepare_process()
     try:
-        if arguments_given[:1] == ["serve"]:
-            # Its flags are the server's own, --help included.
-            exec_server(arguments_given[1:])
+        if arguments_given and arguments_given[0] in PROGRAMS:
+            # Their flags are their own, --help included.
+            exec_program(arguments_given[0], arguments_given[1:])
         return _run(arguments.parse(arguments_given))
     except PalimpsestError as error:
         print(f"palimpsest: {error}", file=sys.stderr)

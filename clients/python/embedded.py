@@ -22,6 +22,12 @@ from typing import NoReturn
 from palimpsest.errors import EmbeddedServerError, ServerPartsMissing
 
 SERVER_MODULE = "palimpsest.server"
+PROGRAMS = {
+    "serve": SERVER_MODULE,
+    "quantize": "palimpsest.engine.quantiser",
+    "inspect": "palimpsest.engine.inspector",
+}
+"""Commands that are programs of the server's side, by the module that runs them."""
 SERVER_PARTS = ("torch", "transformers", "safetensors")
 """Packages that only `pip install 'palimpsest[serve]'` brings."""
 FLAGS = ("--port", "0", "--http-port", "off", "--ready-json", "--exit-with-stdin")
@@ -47,7 +53,7 @@ class EmbeddedServer:
 
     def __init__(self, *, model: str | None = None, arguments: Sequence[str] = ()) -> None:
         """Starts a server of `model` (its own default if None), with more flags of the server."""
-        require_server_parts()
+        require_server_parts(otherwise=", or give the --address of a running one")
         chosen = [] if model is None else ["--model", model]
         command = [*_server_command(), *FLAGS]
         # The server's log would tear up a canvas on the terminal; it is read only when it fails.
@@ -129,22 +135,22 @@ class EmbeddedServer:
         return lines[-1] if lines else f"the server ended with code {self._process.returncode}"
 
 
-def require_server_parts() -> None:
-    """Raises ServerPartsMissing, naming what is missing and what installs it."""
+def require_server_parts(*, otherwise: str = "") -> None:
+    """Raises ServerPartsMissing: what is missing, what installs it and what else would do."""
     missing = [name for name in SERVER_PARTS if importlib.util.find_spec(name) is None]
     if missing:
         raise ServerPartsMissing(
             f"no server is installed here ({', '.join(missing)} missing): "
-            "pip install 'palimpsest[serve]', or give the --address of a running one",
+            f"pip install 'palimpsest[serve]'{otherwise}",
             exit_code=2,
         )
 
 
-def exec_server(arguments: Sequence[str]) -> NoReturn:
-    """Becomes the server: this process is replaced. Raises ServerPartsMissing."""
+def exec_program(command: str, arguments: Sequence[str]) -> NoReturn:
+    """Becomes one of PROGRAMS: this process is replaced. Raises ServerPartsMissing."""
     require_server_parts()
-    command = [*_server_command(), *arguments]
-    os.execv(command[0], command)
+    words = [sys.executable, "-m", PROGRAMS[command], *arguments]
+    os.execv(words[0], words)
 
 
 def _server_command() -> list[str]:

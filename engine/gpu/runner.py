@@ -17,6 +17,7 @@ from palimpsest.engine.gpu.layout import Part, PassShape, padded
 from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.program import PassProgram
 from palimpsest.engine.gpu.store import CanvasStore, Seats
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.gpu.weights import NetworkWeights
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.noise import CounterNoise
@@ -31,11 +32,20 @@ from palimpsest.engine.vision.config import BUDGETS
 class FusedRunner:
     """Takes the layers out of the model's network: they are kept in the kernels' form alone."""
 
-    def __init__(self, model: LoadedModel, noise: CounterNoise, *, quantised: bool) -> None:
+    def __init__(
+        self, model: LoadedModel, noise: CounterNoise, *, weight_format: WeightFormat
+    ) -> None:
         self.limits, config = model.limits, model.network.config
         self.plain = PlainRunner(model, noise, None)
-        weights = NetworkWeights.of(model.network, quantised=quantised)
-        self.network = FusedNetwork.of(config, weights, self.plain.cache, quantised=quantised)
+        weights = NetworkWeights.of(
+            model.network,
+            weight_format=weight_format,
+            scales=model.scales,
+            low_bit=model.low_bit,
+        )
+        self.network = FusedNetwork.of(
+            config, weights, self.plain.cache, quantised=weight_format.quantised
+        )
         self.seats = Seats(
             CanvasStore(
                 model.capacity.max_num_seqs,

@@ -1,5 +1,5 @@
 """The network's weights as the fused kernels read them: projections that share an input side by
-side, and large matrices in eight bits if so asked.
+side, and large matrices in the format asked for.
 
 Embedding (and so the output head), router, norms and self-conditioning keep their dtype, as in
 published quantised checkpoints.
@@ -7,12 +7,17 @@ published quantised checkpoints.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from palimpsest.engine.config import LayerConfig
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.layers import Layer, Mlp
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.kernels.fused.after_attention import MlpNorms
@@ -20,6 +25,13 @@ from palimpsest.kernels.fused.after_experts import LayerEnd
 from palimpsest.kernels.fused.experts import ExpertMatrices
 from palimpsest.kernels.fused.heads import HeadNorms
 from palimpsest.kernels.fused.rounding import Rounded
+from palimpsest.kernels.lowbit import LowBit
+
+Scales = Mapping[str, Tensor]
+"""Of parameters that are e4m3 already: one for each row, by the parameter's name."""
+LowBits = Mapping[str, LowBit]
+"""Experts in few bits, by the names of the parameters that they stand for."""
+Of = TypeVar("Of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +44,11 @@ class MlpWeights:
     """[H, I]"""
 
     @classmethod
-    def of(cls, mlp: Mlp, *, quantised: bool) -> MlpWeights:
+    def of(cls, mlp: Mlp, *, quantised: bool, scales: Scales) -> MlpWeights:
+        matrix = partial(_matrix, mlp, scales, quantised=quantised)
         return cls(
-            gate_up=_rounded(quantised, mlp.gate_proj, mlp.up_proj),
-            down=_rounded(quantised, mlp.down_proj),
+            gate_up=matrix("gate_proj.weight", "up_proj.weight"),
+            down=matrix("down_proj.weight"),
         )
 
 
@@ -57,20 +70,31 @@ class LayerWeights:
     end: LayerEnd
 
     @classmethod
-    def of(cls, layer: Layer, following: Tensor, *, quantised: bool) -> LayerWeights:
+    def of(
+        cls,
+        layer: Layer,
+        following: Tensor,
+        *,
+        weight_format: WeightFormat,
+        scales: Scales,
+        low_bit: LowBits,
+    ) -> LayerWeights:
         """`following` is the norm of what reads the layer's output."""
-        attention = layer.self_attn
-        values = [] if attention.v_proj is None else [attention.v_proj]
+        attention, quantised = layer.self_attn, weight_format.quantised
+        projections = (
+            ("q_proj", "k_proj") if attention.v_proj is None else ("q_proj", "k_proj", "v_proj")
+        )
+        matrix = partial(_matrix, layer, scales, quantised=quantised)
         return cls(
             config=layer.config,
             input_norm=layer.input_layernorm.weight,
-            qkv=_rounded(quantised, attention.q_proj, attention.k_proj, *values),
+            qkv=matrix(*(f"self_attn.{name}.weight" for name in projections)),
             head_norms=HeadNorms(
                 query=attention.q_norm.weight,
                 key=attention.k_norm.weight,
                 epsilon=attention.epsilon,
             ),
-            output=_rounded(quantised, attention.o_proj),
+            output=matrix("self_attn.o_proj.weight"),
             mlp_norms=MlpNorms(
                 after_attention=layer.post_attention_layernorm.weight,
                 dense=layer.pre_feedforward_layernorm.weight,
@@ -78,13 +102,10 @@ class LayerWeights:
                 router=layer.router.scale,
                 epsilon=layer.input_layernorm.epsilon,
             ),
-            dense=MlpWeights.of(layer.mlp, quantised=quantised),
+            dense=MlpWeights.of(layer.mlp, quantised=quantised, scales=_below(scales, "mlp.")),
             router=layer.router.proj.weight,
             per_expert_scale=layer.router.per_expert_scale,
-            experts=ExpertMatrices(
-                gate_up=Rounded.of(layer.experts.gate_up_proj.detach(), quantised=quantised),
-                down=Rounded.of(layer.experts.down_proj.detach(), quantised=quantised),
-            ),
+            experts=_experts(layer, weight_format=weight_format, scales=scales, low_bit=low_bit),
             end=LayerEnd(
                 dense=layer.post_feedforward_layernorm_1.weight,
                 experts=layer.post_feedforward_layernorm_2.weight,
@@ -107,23 +128,75 @@ class NetworkWeights:
     layers: tuple[LayerWeights, ...]
 
     @classmethod
-    def of(cls, network: DiffusionGemma, *, quantised: bool) -> NetworkWeights:
+    def of(
+        cls,
+        network: DiffusionGemma,
+        *,
+        weight_format: WeightFormat,
+        scales: Scales = MappingProxyType({}),
+        low_bit: LowBits = MappingProxyType({}),
+    ) -> NetworkWeights:
         """Layer by layer, so that of one layer alone both forms are in memory; the network's own
-        layers are gone afterwards.
+        layers are gone afterwards. Matrices that have `scales` are e4m3 already; those of `low_bit`
+        are taken instead of the network's.
         """
         plain = [layer for layer in network.layers if isinstance(layer, Layer)]
         network.layers = nn.ModuleList()
         following = [*(layer.input_layernorm.weight for layer in plain[1:]), network.norm.weight]
-        layers = [LayerWeights.of(plain.pop(0), norm, quantised=quantised) for norm in following]
+        layers = [
+            LayerWeights.of(
+                plain.pop(0),
+                norm,
+                weight_format=weight_format,
+                scales=_below(scales, f"layers.{index}."),
+                low_bit=_below(low_bit, f"layers.{index}."),
+            )
+            for index, norm in enumerate(following)
+        ]
         return cls(
             embedding=network.embed_tokens.weight.detach(),
-            self_conditioning=MlpWeights.of(network.self_conditioning, quantised=False),
+            self_conditioning=MlpWeights.of(network.self_conditioning, quantised=False, scales={}),
             self_conditioning_norm=network.self_conditioning.pre_norm.weight,
             layers=tuple(layers),
         )
 
 
-def _rounded(quantised: bool, *projections: nn.Linear) -> Rounded:
-    """Their weights one below the other."""
-    rows = torch.cat([projection.weight.detach() for projection in projections])
-    return Rounded.of(rows, quantised=quantised)
+def _experts(
+    layer: Layer, *, weight_format: WeightFormat, scales: Scales, low_bit: LowBits
+) -> ExpertMatrices:
+    """As they are coded already, or in the format."""
+    gate_up, down = "experts.gate_up_proj", "experts.down_proj"
+    if gate_up in low_bit:
+        return ExpertMatrices(gate_up=low_bit[gate_up], down=low_bit[down])
+    if {gate_up, down} & scales.keys():
+        matrix = partial(_matrix, layer, scales, quantised=True)
+        return ExpertMatrices(gate_up=matrix(gate_up), down=matrix(down))
+    return ExpertMatrices.of(
+        layer.get_parameter(gate_up).detach(),
+        layer.get_parameter(down).detach(),
+        bits=weight_format.expert_bits,
+    )
+
+
+def _matrix(module: nn.Module, scales: Scales, *names: str, quantised: bool) -> Rounded:
+    """The parameters of these names, one below the other; those with scales as they are."""
+    parts = []
+    for name in names:
+        rows = module.get_parameter(name).detach()
+        kept = scales.get(name)
+        parts.append(Rounded.of(rows, quantised=quantised) if kept is None else Rounded(rows, kept))
+    if len(parts) == 1:
+        return parts[0]
+    of_rows = [part.scales for part in parts if part.scales is not None]
+    return Rounded(
+        torch.cat([part.values for part in parts]), torch.cat(of_rows) if of_rows else None
+    )
+
+
+def _below(of_network: Mapping[str, Of], prefix: str) -> Mapping[str, Of]:
+    """What is of the parameters below a module, by their names there."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in of_network.items()
+        if name.startswith(prefix)
+    }

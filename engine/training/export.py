@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from palimpsest.engine.quantised.places import published_name
 from palimpsest.engine.training import tokenizer
 from palimpsest.engine.vision.config import BUDGETS
 from palimpsest.engine.vision.patches import Processing
-from palimpsest.engine.weights import published_name
 
 END_TOKENS = (1, 106, 50)
 GENERATION = {

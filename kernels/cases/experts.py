@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from palimpsest.kernels.cases.case import Case, Make, Sizes
 from palimpsest.kernels.fused.expert_down import expert_down, expert_down_reference
+from palimpsest.kernels.fused.expert_down_low import expert_down_low
 from palimpsest.kernels.fused.expert_gate_up import expert_gate_up, expert_gate_up_reference
+from palimpsest.kernels.fused.expert_gate_up_low import expert_gate_up_low
 from palimpsest.kernels.fused.expert_rows import ExpertRows, expert_rows
 from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.routing import routing, routing_reference
+from palimpsest.kernels.lowbit import Bits, LowBit, quantise_low
 from palimpsest.kernels.shapes import ExpertIds
 
 CANVASES = (1, 4, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What weights are stored in."""
+
+    suffix: str
+    bits: float
+    """Of a weight, with its share of the scales of groups."""
+    low: Bits | None = None
+
+    @property
+    def quantised(self) -> bool:
+        """Whether products are of eight-bit numbers."""
+        return self.suffix != ""
+
+    def weights(self, make: Make, *shape: int, gated: bool) -> Rounded | LowBit:
+        """Such that outputs are about one."""
+        if self.low is None:
+            return make.rounded(*shape, quantised=self.quantised, scale=shape[-1] ** -0.5)
+        return quantise_low(
+            make.numbers(*shape, scale=shape[-1] ** -0.5), bits=self.low, gated=gated
+        )
+
+
+IN_EIGHT_BITS = (
+    Stored(suffix=" e4m3", bits=8),
+    Stored(suffix=" w6a8", bits=6.25, low=6),
+    Stored(suffix=" w4a8", bits=4.25, low=4),
+)
 
 
 def cases(sizes: Sizes, *, itemsize: int) -> Iterator[Case]:
@@ -21,9 +54,10 @@ def cases(sizes: Sizes, *, itemsize: int) -> Iterator[Case]:
     yield _lists(sizes)
     for canvases in CANVASES:
         of_pass = replace(sizes, rows=canvases * sizes.rows)
-        for quantised in (True, False):
-            yield _gate_up(of_pass, 1 if quantised else itemsize, quantised)
-            yield _down(of_pass, 1 if quantised else itemsize, itemsize, quantised)
+        for stored in (*IN_EIGHT_BITS, Stored(suffix="", bits=8 * itemsize)):
+            width = 1 if stored.quantised else itemsize
+            yield _gate_up(of_pass, width, stored)
+            yield _down(of_pass, width, itemsize, stored)
 
 
 def _routing(sizes: Sizes, itemsize: int) -> Case:
@@ -59,49 +93,51 @@ def _lists(sizes: Sizes) -> Case:
     )
 
 
-def _gate_up(sizes: Sizes, width: int, quantised: bool) -> Case:
+def _gate_up(sizes: Sizes, width: int, stored: Stored) -> Case:
     rows, hidden, inner = sizes.rows, sizes.hidden, sizes.expert_width
     slots = rows * sizes.experts_per_row
 
     def inputs(make: Make) -> tuple[object, ...]:
-        x = make.rounded(rows, hidden, quantised=quantised)
-        shape = (sizes.experts, 2 * inner, hidden)
-        weights = make.rounded(*shape, quantised=quantised, scale=hidden**-0.5)
+        x = make.rounded(rows, hidden, quantised=stored.quantised)
+        weights = stored.weights(make, sizes.experts, 2 * inner, hidden, gated=True)
         ids = _ids(make, sizes)
         return x, weights, ids, _rows_of(ids, sizes)
 
     settings = {"experts_per_row": sizes.experts_per_row}
+    launch = expert_gate_up if stored.low is None else expert_gate_up_low
+    weights_bytes = int(sizes.experts * 2 * inner * hidden * stored.bits / 8)
     return Case(
-        name=f"expert gate and up, {rows} rows{' e4m3' if quantised else ''}",
+        name=f"expert gate and up, {rows} rows{stored.suffix}",
         inputs=inputs,
-        run=lambda given: expert_gate_up(*given[:2], lists=given[3], **settings),
+        run=lambda given: launch(*given[:2], lists=given[3], **settings),
         reference=lambda given: expert_gate_up_reference(*given[:2], ids=given[2]),
-        bytes=(sizes.experts * 2 * inner * hidden + rows * hidden + slots * inner) * width,
+        bytes=weights_bytes + (rows * hidden + slots * inner) * width,
         flops=4 * slots * inner * hidden,
-        quantised=quantised,
+        quantised=stored.quantised,
         multiplies=True,
     )
 
 
-def _down(sizes: Sizes, width: int, itemsize: int, quantised: bool) -> Case:
+def _down(sizes: Sizes, width: int, itemsize: int, stored: Stored) -> Case:
     rows, hidden, inner = sizes.rows, sizes.hidden, sizes.expert_width
     slots = rows * sizes.experts_per_row
 
     def inputs(make: Make) -> tuple[object, ...]:
-        a = Rounded.grouped(make.numbers(slots, inner), quantised=quantised)
-        shape = (sizes.experts, hidden, inner)
-        weights = make.rounded(*shape, quantised=quantised, scale=inner**-0.5)
+        a = Rounded.grouped(make.numbers(slots, inner), quantised=stored.quantised)
+        weights = stored.weights(make, sizes.experts, hidden, inner, gated=False)
         ids = _ids(make, sizes)
         return a, weights, ids, _rows_of(ids, sizes), make.dtype
 
+    launch = expert_down if stored.low is None else expert_down_low
+    weights_bytes = int(sizes.experts * hidden * inner * stored.bits / 8)
     return Case(
-        name=f"expert down, {rows} rows{' e4m3' if quantised else ''}",
+        name=f"expert down, {rows} rows{stored.suffix}",
         inputs=inputs,
-        run=lambda given: expert_down(*given[:2], lists=given[3], dtype=given[4]),
+        run=lambda given: launch(*given[:2], lists=given[3], dtype=given[4]),
         reference=lambda given: expert_down_reference(*given[:2], ids=given[2], dtype=given[4]),
-        bytes=(sizes.experts * hidden * inner + slots * inner) * width + slots * hidden * itemsize,
+        bytes=weights_bytes + slots * inner * width + slots * hidden * itemsize,
         flops=2 * slots * inner * hidden,
-        quantised=quantised,
+        quantised=stored.quantised,
         multiplies=True,
     )
 

@@ -25,6 +25,7 @@ from palimpsest.kernels.fused.expert_tiles import (
 )
 from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.tiles import load_tile, tiled
+from palimpsest.kernels.lowbit import LowBit
 from palimpsest.kernels.quantise import GROUP
 from palimpsest.kernels.shapes import ExpertIds
 
@@ -34,12 +35,11 @@ OfSlots = Float[Tensor, "TK H"]
 
 
 def expert_down_reference(
-    a: Rounded, weights: Rounded, *, ids: ExpertIds, dtype: torch.dtype
+    a: Rounded, weights: Rounded | LowBit, *, ids: ExpertIds, dtype: torch.dtype
 ) -> OfSlots:
     """Of every slot, from ids [T, K]."""
     quantised = weights.scales is not None
-    rows = a.exact() if quantised else a.values
-    every = weights.exact() if quantised else weights.values
+    rows, every = (a.exact(), weights.exact()) if quantised else (a.values, weights.values)
     of_slots = ids.flatten().tolist()
     made = [
         torch.nn.functional.linear(row, every[e]) for row, e in zip(rows, of_slots, strict=True)

@@ -22,19 +22,20 @@ from palimpsest.kernels.fused.expert_tiles import (
     IMPRECISE,
     load_columns,
     rows_of_a_tile,
+    store_gated,
 )
 from palimpsest.kernels.fused.gelu import gelu_tanh
-from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, e4m3
+from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded
 from palimpsest.kernels.fused.tiles import load_tile, tiled
+from palimpsest.kernels.lowbit import LowBit
 from palimpsest.kernels.quantise import GROUP
 from palimpsest.kernels.shapes import ExpertIds
 
 
-def expert_gate_up_reference(x: Rounded, weights: Rounded, *, ids: ExpertIds) -> Rounded:
+def expert_gate_up_reference(x: Rounded, weights: Rounded | LowBit, *, ids: ExpertIds) -> Rounded:
     """Of every slot, from ids [T, K]."""
     quantised = weights.scales is not None
-    rows = x.exact() if quantised else x.values
-    every = weights.exact() if quantised else weights.values
+    rows, every = (x.exact(), weights.exact()) if quantised else (x.values, weights.values)
     made = [
         torch.nn.functional.linear(row, every[e])
         for row, of_row in zip(rows, ids.tolist(), strict=True)
@@ -137,17 +138,11 @@ def _expert_gate_up_kernel(
             channel = weight_scales + expert * (2 * INNER) + column
             gate *= tl.load(channel, mask=mask, other=0.0)[:, None] * scale
             up *= tl.load(channel + INNER, mask=mask, other=0.0)[:, None] * scale
-            a = gelu_tanh(gate) * up
-            # beyond I stand others' weights
-            a = tl.where(mask[:, None], a, 0.0)
-            scale = tl.maximum(tl.max(tl.abs(a), 0) / 448.0, 1e-12)
-            groups: tl.constexpr = (INNER + GROUP - 1) // GROUP
-            tl.store(gated_scales + index * groups + group, scale, mask=live)
-            a = e4m3(a / scale[None, :], EMULATED)
+            store_gated(gated, gated_scales, gate, up, index, live, group, INNER, GROUP, EMULATED)
         else:
             # rounded where the plain path rounds
             dtype: tl.constexpr = gated.dtype.element_ty
             gate = gelu_tanh(gate.to(dtype).to(tl.float32)).to(dtype)
             a = (gate.to(tl.float32) * up.to(dtype).to(tl.float32)).to(dtype)
-        out = gated + index[:, None] * INNER + column[None, :]
-        tl.store(out, a.T, mask=live[:, None] & mask[None, :])
+            out = gated + index[:, None] * INNER + column[None, :]
+            tl.store(out, a.T, mask=live[:, None] & mask[None, :])

@@ -10,6 +10,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from palimpsest.kernels.fused.gelu import gelu_tanh
+from palimpsest.kernels.fused.rounding import e4m3
+
 IMPRECISE = 128
 """Terms that the tensor cores of sm_90 may add up in their own 14 bits before fp32 takes over.
 
@@ -37,3 +40,31 @@ def load_columns(x, row, live, k, K: tl.constexpr, BLOCK_K: tl.constexpr):
     column = k + tl.arange(0, BLOCK_K)
     mask = live[:, None] & (column < K)[None, :]
     return tl.load(x + row[:, None] * K + column[None, :], mask=mask, other=0.0).T
+
+
+@triton.jit
+def store_gated(
+    gated,
+    gated_scales,
+    gate,
+    up,
+    index,
+    live,
+    group,
+    INNER: tl.constexpr,
+    GROUP: tl.constexpr,
+    EMULATED: tl.constexpr,
+):
+    """Stores gelu_tanh(gate) · up [GROUP, rows] as columns of a group of the rows at `index`, in
+    e4m3 with one scale per row.
+    """
+    column = group * GROUP + tl.arange(0, GROUP)
+    mask = column < INNER
+    # beyond I stand others' weights
+    a = tl.where(mask[:, None], gelu_tanh(gate) * up, 0.0)
+    scale = tl.maximum(tl.max(tl.abs(a), 0) / 448.0, 1e-12)
+    groups: tl.constexpr = (INNER + GROUP - 1) // GROUP
+    tl.store(gated_scales + index * groups + group, scale, mask=live)
+    a = e4m3(a / scale[None, :], EMULATED)
+    out = gated + index[:, None] * INNER + column[None, :]
+    tl.store(out, a.T, mask=live[:, None] & mask[None, :])

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import triton
 import triton.language as tl
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from palimpsest.kernels.fused.target import has_tma
 
-Matrix = Float[Tensor, "rows columns"]
+Matrix = Shaped[Tensor, "rows columns"]
 
 ALIGNMENT_BYTES = 16
 """Of every row that a descriptor reaches."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from replay import random_prompt, run, submit
 
+from palimpsest.engine.config import read_config
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
 from palimpsest.engine.loaded_model import LoadedModel
@@ -17,6 +18,7 @@ from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.messages import Finished, ModelInfo
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sampling import Sampling
+from palimpsest.engine.weights import contents_of
 
 
 def loaded(**options: object) -> tuple[LoadedModel, ModelInfo]:
@@ -116,7 +118,8 @@ def test_a_cache_too_small_for_one_sequence_is_refused_with_the_flag_that_made_i
 
 
 def test_a_file_in_fp32_counts_as_the_dtype_it_is_served_in(calm_folder: Path) -> None:
-    served = {d: weight_bytes(calm_folder, getattr(torch, d)) for d in ("float32", "bfloat16")}
+    contents = contents_of(calm_folder, read_config(calm_folder))
+    served = {d: weight_bytes(contents, getattr(torch, d)) for d in ("float32", "bfloat16")}
     assert served["float32"] == 2 * served["bfloat16"]
     on_disk = (calm_folder / "model.safetensors").stat().st_size
     assert served["float32"] == pytest.approx(on_disk, rel=0.05)

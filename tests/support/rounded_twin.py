@@ -8,12 +8,14 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.layers import Layer
 from palimpsest.engine.model import DiffusionGemma
+from palimpsest.kernels.fused.experts import ExpertMatrices
 from palimpsest.kernels.fused.rounding import Rounded
 
 
-def rounded_twin(network: DiffusionGemma) -> DiffusionGemma:
+def rounded_twin(network: DiffusionGemma, weight_format: WeightFormat) -> DiffusionGemma:
     """A copy; embedding, router, norms and self-conditioning are as they were."""
     twin = deepcopy(network)
     for layer in twin.layers:
@@ -23,7 +25,7 @@ def rounded_twin(network: DiffusionGemma) -> DiffusionGemma:
                 linear.weight.data = _rows(linear.weight.data)
                 of = _groups if linear is layer.mlp.down_proj else _rows
                 linear.register_forward_pre_hook(_before(of))
-        layer.mix = _mix(layer)  # type: ignore[method-assign]
+        layer.mix = _mix(layer, weight_format)  # type: ignore[method-assign]
     return twin
 
 
@@ -31,8 +33,12 @@ def _before(of: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, tuple[Tensor
     return lambda _, given: of(given[0])
 
 
-def _mix(layer: Layer):  # noqa: ANN202 - as `Layer.mix`
-    gate_up, down = (_rows(w.data) for w in layer.experts.parameters())
+def _mix(layer: Layer, weight_format: WeightFormat):  # noqa: ANN202 - as `Layer.mix`
+    experts = layer.experts
+    matrices = ExpertMatrices.of(
+        experts.gate_up_proj.data, experts.down_proj.data, bits=weight_format.expert_bits
+    )
+    gate_up, down = matrices.gate_up.exact(), matrices.down.exact()
 
     def mix(residual: Tensor, row_multiple: int) -> Tensor:
         weights, experts, _ = layer.router(residual)

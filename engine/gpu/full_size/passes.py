@@ -16,6 +16,7 @@ from palimpsest.engine.gpu.layout import Part, PassShape
 from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.program import PassProgram
 from palimpsest.engine.gpu.store import CanvasStore
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import PAGE_TOKENS, Pages
 from palimpsest.engine.sampling import Sampling
@@ -27,16 +28,18 @@ CHUNK = 1024
 class Passes:
     """One set of weights and a cache, whose keys and values are zeros until a pass writes them."""
 
-    def __init__(self, plan: Plan, *, quantised: bool) -> None:
+    def __init__(self, plan: Plan, *, weight_format: WeightFormat) -> None:
         self.plan, self.config = plan, plan.config
         device, dtype = plan.device, plan.dtype
-        weights = random_weights(self.config, quantised=quantised, device=device, dtype=dtype)
+        weights = random_weights(
+            self.config, weight_format=weight_format, device=device, dtype=dtype
+        )
         most, length = max(plan.canvases), self.config.canvas_length
         answer = (plan.answer_canvases + 1) * length
         self.context = max(plan.contexts) + answer
         short = most * (min(plan.contexts) + PAGE_TOKENS)
         # windows hold what they see and a chunk; of long contexts there are few at once
-        needed = {None: max(short, 4 * self.context)}
+        needed = {None: max(short, plan.long_contexts * self.context)}
         needed |= {
             layer.window: most * (layer.window + CHUNK + answer)
             for layer in self.config.layers
@@ -44,7 +47,9 @@ class Passes:
         }
         self.counts = {window: tokens // PAGE_TOKENS for window, tokens in needed.items()}
         cache = PagedCache(self.config, self.counts, dtype=dtype, device=device)
-        self.network = FusedNetwork.of(self.config, weights, cache, quantised=quantised)
+        self.network = FusedNetwork.of(
+            self.config, weights, cache, quantised=weight_format.quantised
+        )
         self.store = self.new_store(most, length)
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.engine.config import LayerConfig, ModelConfig
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.gpu.weights import LayerWeights, MlpWeights, NetworkWeights
 from palimpsest.kernels.fused.after_attention import MlpNorms
 from palimpsest.kernels.fused.after_experts import LayerEnd
@@ -18,10 +19,10 @@ from palimpsest.kernels.fused.rounding import Rounded
 
 
 def random_weights(
-    config: ModelConfig, *, quantised: bool, device: torch.device, dtype: torch.dtype
+    config: ModelConfig, *, weight_format: WeightFormat, device: torch.device, dtype: torch.dtype
 ) -> NetworkWeights:
     """Weights such that activations keep their size from layer to layer."""
-    made = _Random(config, quantised, device, dtype)
+    made = _Random(config, weight_format, device, dtype)
     return NetworkWeights(
         embedding=made.matrix(config.vocabulary_size, config.hidden_size).values,
         self_conditioning=made.mlp(quantised=False),
@@ -32,9 +33,14 @@ def random_weights(
 
 class _Random:
     def __init__(
-        self, config: ModelConfig, quantised: bool, device: torch.device, dtype: torch.dtype
+        self,
+        config: ModelConfig,
+        weight_format: WeightFormat,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
-        self.config, self.quantised, self.device, self.dtype = config, quantised, device, dtype
+        self.config, self.weight_format = config, weight_format
+        self.quantised, self.device, self.dtype = weight_format.quantised, device, dtype
         self.generator = torch.Generator(device).manual_seed(0)
 
     def layer(self, layer: LayerConfig) -> LayerWeights:
@@ -64,9 +70,10 @@ class _Random:
             # as the input is scaled by H^-1/2, scores have a deviation of about 1
             router=self.matrix(experts, hidden).values * hidden**0.5,
             per_expert_scale=self.ones(experts),
-            experts=ExpertMatrices(
-                gate_up=self.matrix(experts, 2 * inner, hidden, quantised=self.quantised),
-                down=self.matrix(experts, hidden, inner, quantised=self.quantised),
+            experts=ExpertMatrices.of(
+                self.matrix(experts, 2 * inner, hidden).values,
+                self.matrix(experts, hidden, inner).values,
+                bits=self.weight_format.expert_bits,
             ),
             end=LayerEnd(
                 dense=self.ones(hidden),

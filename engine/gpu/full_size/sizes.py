@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ Raw = dict[str, Any]
 
 RELEASED_LAYERS = 30
 FULL_EVERY = 6
+FEW_CANVASES = 4
 
 _SAME: Raw = {
     "model_type": "diffusion_gemma_text",
@@ -94,10 +95,17 @@ class Plan:
     steps: int
     """Of a canvas, fixed, in the published set-up."""
     answer_canvases: int
+    long_contexts: int = 4
+    """That there is room for at once."""
 
     @property
     def config(self) -> ModelConfig:
         return model_config(self.raw)
+
+    def brief(self) -> Plan:
+        """Of few canvases, which is where fewer bits of weights help, and one long context."""
+        few = tuple(count for count in self.canvases if count <= FEW_CANVASES)
+        return replace(self, canvases=few, long_contexts=1)
 
     @property
     def is_timed(self) -> bool:

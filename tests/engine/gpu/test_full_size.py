@@ -9,6 +9,7 @@ import torch
 from palimpsest.engine.gpu.full_size.checks import fused_is_plain
 from palimpsest.engine.gpu.full_size.reference import reference
 from palimpsest.engine.gpu.full_size.sizes import plan_for
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.kernels.cases import RELEASED
 
 CPU = torch.device("cpu")
@@ -42,6 +43,7 @@ def test_the_reference_writes_as_many_tokens_as_are_counted() -> None:
 @pytest.mark.timeout(600)
 # dead rows hold whatever the memory held
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("weight_format", [WeightFormat.PLAIN, WeightFormat.W4A8])
 @torch.inference_mode()
-def test_two_layers_of_kernels_pass_their_check() -> None:
-    assert fused_is_plain(plan_for(CPU), quantised=False) == []
+def test_two_layers_of_kernels_pass_their_check(weight_format: WeightFormat) -> None:
+    assert fused_is_plain(plan_for(CPU), weight_format=weight_format) == []

@@ -15,6 +15,7 @@ from torch import Tensor
 from palimpsest.engine.cache import PagedCache
 from palimpsest.engine.gpu.layout import Part, PassShape
 from palimpsest.engine.gpu.network import FusedNetwork
+from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.gpu.weights import NetworkWeights
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.model import DiffusionGemma
@@ -46,23 +47,24 @@ def passes(pages: Pages) -> Iterator[list[Part]]:
     ]
 
 
-@pytest.fixture(params=[False, True], ids=["fp32", "e4m3"])
-def fused(request: pytest.FixtureRequest, shallow: LoadedModel) -> FusedNetwork:
-    weights = NetworkWeights.of(deepcopy(shallow.network), quantised=request.param)
-    return FusedNetwork.of(
-        shallow.network.config, weights, cache_of(shallow, PAGES), quantised=request.param
-    )
+def fused_network(shallow: LoadedModel, weight_format: WeightFormat) -> FusedNetwork:
+    weights = NetworkWeights.of(deepcopy(shallow.network), weight_format=weight_format)
+    cache, quantised = cache_of(shallow, PAGES), weight_format.quantised
+    return FusedNetwork.of(shallow.network.config, weights, cache, quantised=quantised)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 # dead rows hold whatever the memory held
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("weight_format", WeightFormat)
 @torch.inference_mode()
 def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
-    shallow: LoadedModel, fused: FusedNetwork
+    shallow: LoadedModel, weight_format: WeightFormat
 ) -> None:
-    network = rounded_twin(shallow.network) if fused.quantised else shallow.network
+    network, fused = shallow.network, fused_network(shallow, weight_format)
+    if weight_format.quantised:
+        network = rounded_twin(network, weight_format)
     cache = cache_of(shallow, PAGES)
     generator = torch.Generator().manual_seed(0)
     for parts in passes(Pages(dict.fromkeys(fused.windows, PAGES))):
@@ -74,7 +76,7 @@ def test_mixed_passes_give_the_hidden_states_of_the_plain_network(
         wanted = plain_states(network, cache, parts, ids, soft, shown)
         made = fused.forward(layout, ids.int(), soft, shown)[layout.rows_of_canvases]
         for rows, hidden in zip(made.split(CANVAS), wanted, strict=False):
-            if fused.quantised:
+            if weight_format.quantised:
                 # a last bit may tip a rounding to the next step, an eighth away; mostly none does
                 errors = (rows - hidden).norm(dim=1) / hidden.norm(dim=1)
                 assert errors.median() < 1e-5

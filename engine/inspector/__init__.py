@@ -1,0 +1,1 @@
+"""`palimpsest inspect`: what a checkpoint is, and what of it fits where."""

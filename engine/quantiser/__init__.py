@@ -1,0 +1,1 @@
+"""`palimpsest quantize`: writes a checkpoint with fewer bits, file by file."""
