@@ -5,7 +5,7 @@ they move and compute, and the least time a device with the given ceilings needs
 JSON of `palimpsest.kernels.bench`, the ceilings and the times that were measured instead:
 
     python -m palimpsest.kernels.roofline
-    python -m palimpsest.kernels.roofline --sixteen-bits --measured kernels.json
+    python -m palimpsest.kernels.roofline --weights w4a8 --measured kernels.json
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ LAUNCHES = {
     "soft_embedding": 1,
 }
 """In a pass, in the order of a layer. Self-conditioning, another dense MLP, is left out."""
+WEIGHTS = {
+    "w4a8": (" w4a8", " e4m3", ""),
+    "w6a8": (" w6a8", " e4m3", ""),
+    "w8a8": (" e4m3", ""),
+    "plain": ("",),
+}
+"""Kinds of cases by format; experts alone have fewer than eight bits."""
 H200 = Ceilings(copy_bytes_per_s=4.3e12, bf16_flops=790e12, e4m3_flops=1500e12)
 """Copying and sixteen bits as measured on one, eight bits by its data sheet."""
 
@@ -63,12 +70,14 @@ class Share:
 
 
 def shares(
-    ceilings: Ceilings, microseconds: Mapping[str, float], *, quantised: bool
+    ceilings: Ceilings, microseconds: Mapping[str, float], *, weights: str
 ) -> Iterator[Share]:
-    """In the order of LAUNCHES; `microseconds` of a launch by case, where it was measured."""
+    """In the order of LAUNCHES; `microseconds` of a launch by case, where it was measured.
+    `weights` is one of WEIGHTS.
+    """
     cases = {case.name: case for case in all_cases(RELEASED, itemsize=2)}
     for name, launches in LAUNCHES.items():
-        case = _variant(cases, name, quantised=quantised)
+        case = _variant(cases, name, weights)
         measured = microseconds.get(case.name)
         yield Share(
             kernel=name,
@@ -80,9 +89,9 @@ def shares(
         )
 
 
-def _variant(cases: Mapping[str, Case], name: str, *, quantised: bool) -> Case:
-    """In eight bits, of those that have it."""
-    return cases.get(f"{name} e4m3", cases[name]) if quantised else cases[name]
+def _variant(cases: Mapping[str, Case], name: str, weights: str) -> Case:
+    """The first of the kinds that the kernel has."""
+    return next(case for kind in WEIGHTS[weights] if (case := cases.get(name + kind)))
 
 
 def table(rows: list[Share]) -> str:
@@ -118,7 +127,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--sixteen-bits", action="store_true", help="default: eight")
+    parser.add_argument("--weights", choices=WEIGHTS, default="w8a8", help="default: %(default)s")
     parser.add_argument("--measured", type=Path, help="JSON of palimpsest.kernels.bench")
     arguments = parser.parse_args()
     ceilings, microseconds = H200, {}
@@ -127,7 +136,7 @@ def main() -> None:
         ceilings = Ceilings(**document["ceilings"])
         known = (result for result in document["results"] if result["microseconds"] is not None)
         microseconds = {result["case"]: result["microseconds"] for result in known}
-    print(table(list(shares(ceilings, microseconds, quantised=not arguments.sixteen_bits))))
+    print(table(list(shares(ceilings, microseconds, weights=arguments.weights))))
 
 
 if __name__ == "__main__":

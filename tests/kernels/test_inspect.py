@@ -18,6 +18,19 @@ SHARED_BYTES = {90: 227 * 1024, 89: 99 * 1024}
 PRODUCTS = {(90, True): "QGMMA", (90, False): "HGMMA", (89, True): "QMMA", (89, False): "HMMA"}
 """The tensor cores' instructions for eight and sixteen bits."""
 CASES = {case.name: case for case in all_cases(RELEASED, itemsize=2)}
+WEIGHTS_OF_A_STEP = 16_384
+"""Of experts in 6 and 4 bits: two parts of 128 rows by 64 columns."""
+EXPANSION = {"LOP3", "SHF", "IMAD", "PRMT", "LDS"}
+"""All that bits are moved with and loaded by, addresses and scales among them."""
+INSTRUCTIONS = {
+    ("expert gate and up, 256 rows w6a8", 90): (1.02, 2.4),
+    ("expert gate and up, 256 rows w4a8", 90): (0.94, 2.2),
+    ("expert down, 256 rows w6a8", 90): (1.11, 3.0),
+    ("expert down, 256 rows w4a8", 90): (1.04, 2.8),
+}
+"""Of the expansion and of the whole loop, a weight, as issued; what they may be at most. With 32
+rows a tile, scales take half an instruction a weight in the first product and one in the second.
+"""
 Codes = dict[tuple[str, int], list[dict]]
 """By case and compute capability."""
 
@@ -68,3 +81,17 @@ def test_products_run_on_the_tensor_cores_of_their_numbers(
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.multiplies])
 def test_tiles_of_products_come_by_the_copy_engine_of_hopper(codes: Codes, name: str) -> None:
     assert any("UTMALDG" in code["instructions"] for code in codes[name, 90])
+
+
+@pytest.mark.parametrize(("name", "capability"), INSTRUCTIONS)
+def test_few_bits_become_operands_within_few_instructions(
+    codes: Codes, name: str, capability: int
+) -> None:
+    [code] = codes[name, capability]
+    of_a_thread = WEIGHTS_OF_A_STEP / (32 * code["warps"])
+    expansion = sum(code["loop"].get(opcode, 0) for opcode in EXPANSION)
+    most_of_expansion, most_in_all = INSTRUCTIONS[name, capability]
+    assert expansion / of_a_thread <= most_of_expansion
+    assert sum(code["loop"].values()) / of_a_thread <= most_in_all
+    # no bytes pass between threads, nor back to shared memory
+    assert not {"SHFL", "STS", "PRMT", "STSM"} & set(code["loop"])
