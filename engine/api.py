@@ -64,6 +64,7 @@ from palimpsest.engine.text import (
     TextCodec,
 )
 from palimpsest.engine.vision.config import BUDGETS
+from palimpsest.engine.vision.expansion import Expanded, PictureTokens, VideoFrame, expand
 from palimpsest.engine.vision.patches import (
     CutPicture,
     PictureCutter,
@@ -99,6 +100,7 @@ __all__ = [
     "EngineOptions",
     "EngineStopped",
     "Event",
+    "Expanded",
     "Failed",
     "FinishReason",
     "Finished",
@@ -114,6 +116,7 @@ __all__ = [
     "PatternError",
     "Picture",
     "PictureCutter",
+    "PictureTokens",
     "Processing",
     "PromptTooLong",
     "Ready",
@@ -130,9 +133,11 @@ __all__ = [
     "Transitions",
     "Unsupported",
     "Usage",
+    "VideoFrame",
     "Vocabulary",
     "checkpoint_folder",
     "compile_pattern",
+    "expand",
     "read_processing",
     "refuse_unknown_tokens",
     "served_name",

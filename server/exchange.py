@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from palimpsest.engine.api import Committed, CutPicture, FinishReason, ModelInfo, Stepped, Usage
+from palimpsest.engine.api import (
+    Committed,
+    CutPicture,
+    FinishReason,
+    ModelInfo,
+    Stepped,
+    Usage,
+    VideoFrame,
+)
 from palimpsest.server.mailbox import Pace
 
 
@@ -79,9 +87,7 @@ class SeenImage:
 class SeenVideo:
     """The frames of a video as the engine takes them."""
 
-    frames: tuple[CutPicture, ...]
-    stamps: tuple[str, ...]
-    """The time of each."""
+    frames: tuple[VideoFrame, ...]
 
 
 Content = tuple[str | ImagePart | VideoPart | SeenImage | SeenVideo, ...]

@@ -1,15 +1,19 @@
-"""From the tokens that stand for images and videos to those that the engine replaces by what it
-sees: so many of them as a picture takes, between two marks, and before each frame its time.
-
-As transformers' Gemma4Processor, replace_image_token and replace_video_token. Pure functions.
-"""
+"""Prompts with their pictures: what the chat template has announced is there, and in its order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from palimpsest.engine.api import CutPicture, InvalidRequest, Picture, TextCodec
+from palimpsest.engine import api
+from palimpsest.engine.api import (
+    CutPicture,
+    InvalidRequest,
+    Picture,
+    PictureTokens,
+    TextCodec,
+    VideoFrame,
+)
 from palimpsest.server.exchange import ChatPrompt, Prompt, SeenImage, SeenVideo
 
 IMAGE, VIDEO = "<|image|>", "<|video|>"
@@ -39,24 +43,19 @@ def expand(ids: tuple[int, ...], prompt: Prompt, codec: TextCodec) -> PromptToke
     seen = _seen(prompt)
     if not seen:
         return PromptTokens(ids=ids)
-    names = {name: _id(codec, name) for name in (IMAGE, _OPEN, _CLOSE)}
-    video = codec.token_id(VIDEO)
-    kinds = [names[IMAGE] if isinstance(each, SeenImage) else _id(codec, VIDEO) for each in seen]
-    if [token for token in ids if token in (names[IMAGE], video)] != kinds:
+    has_video = any(isinstance(each, SeenVideo) for each in seen)
+    tokens = PictureTokens(
+        begin=_id(codec, _OPEN),
+        image=_id(codec, IMAGE),
+        end=_id(codec, _CLOSE),
+        video=_id(codec, VIDEO) if has_video else codec.token_id(VIDEO),
+    )
+    kinds = [tokens.image if isinstance(each, SeenImage) else tokens.video for each in seen]
+    if [token for token in ids if token in (tokens.image, tokens.video)] != kinds:
         reason = "the checkpoint's chat template has no place for some of their images or videos"
         raise InvalidRequest(_FIELD, reason)
-    writer = _Writer(names[_OPEN], names[_CLOSE])
-    waiting = iter(zip(kinds, seen, strict=True))
-    for token in ids:
-        if token not in kinds:
-            writer.ids.append(token)
-            continue
-        kind, each = next(waiting)
-        if isinstance(each, SeenImage):
-            writer.show(each.picture, kind)
-        else:
-            _write_video(writer, each, kind, codec)
-    return PromptTokens(ids=tuple(writer.ids), pictures=tuple(writer.pictures))
+    expanded = api.expand(ids, [_medium(each) for each in seen], tokens, codec.encode_plain)
+    return PromptTokens(ids=tuple(expanded.token_ids), pictures=expanded.pictures)
 
 
 def _seen(prompt: Prompt) -> Sequence[SeenImage | SeenVideo]:
@@ -68,39 +67,12 @@ def _seen(prompt: Prompt) -> Sequence[SeenImage | SeenVideo]:
     return parts  # type: ignore[return-value]
 
 
+def _medium(seen: SeenImage | SeenVideo) -> CutPicture | Sequence[VideoFrame]:
+    return seen.picture if isinstance(seen, SeenImage) else seen.frames
+
+
 def _id(codec: TextCodec, name: str) -> int:
     token = codec.token_id(name)
     if token is None:
         raise InvalidRequest(_FIELD, f"the checkpoint's tokenizer has no token {name}")
     return token
-
-
-class _Writer:
-    """Tokens, and where pictures stand among them."""
-
-    def __init__(self, open_id: int, close_id: int) -> None:
-        self._open_id = open_id
-        self._close_id = close_id
-        self.ids: list[int] = []
-        self.pictures: list[Picture] = []
-
-    def show(self, picture: CutPicture, token: int) -> None:
-        """`token` stands for each part of it."""
-        self.ids.append(self._open_id)
-        self.pictures.append(
-            Picture(
-                start=len(self.ids),
-                rows=picture.rows,
-                columns=picture.columns,
-                patches=picture.values,
-                key=picture.key,
-            )
-        )
-        self.ids += [token] * picture.token_count
-        self.ids.append(self._close_id)
-
-
-def _write_video(writer: _Writer, video: SeenVideo, token: int, codec: TextCodec) -> None:
-    for index, (frame, stamp) in enumerate(zip(video.frames, video.stamps, strict=True)):
-        writer.ids += codec.encode_plain(f"{' ' if index else ''}{stamp} ")
-        writer.show(frame, token)

@@ -23,7 +23,7 @@ from palimpsest.engine.training.export import IMAGE_BUDGET, processing
 from palimpsest.engine.training.items import Item, Still, assistant, draw
 from palimpsest.engine.training.rendering import Renderer, completion
 from palimpsest.engine.training.skills import SKILLS
-from palimpsest.engine.vision.expansion import Expanded, Frame, Medium, expand
+from palimpsest.engine.vision.expansion import Expanded, Medium, VideoFrame, expand
 from palimpsest.engine.vision.patches import PictureCutter
 
 HISTORY_SHARE = 0.1
@@ -115,7 +115,7 @@ class ExampleSource:
         if isinstance(medium, Still):
             return self._cutter.cut(medium.picture, IMAGE_BUDGET)
         cut = self._cutter.cut
-        return [Frame(seconds=s.seconds, picture=cut(s.picture, IMAGE_BUDGET)) for s in medium]
+        return [VideoFrame(seconds=s.seconds, picture=cut(s.picture, IMAGE_BUDGET)) for s in medium]
 
     def _example(self, item: Item, length: int) -> Example:
         prompt = self.prompt(item)

@@ -21,19 +21,20 @@ class PictureTokens:
     begin: int
     image: int
     end: int
-    video: int
+    video: int | None
+    """None where the tokenizer has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class VideoFrame:
     """A picture of a video."""
 
     seconds: float
-    """From the video's start."""
+    """Since the first frame; 0 for an image by itself."""
     picture: CutPicture
 
 
-Medium: TypeAlias = CutPicture | Sequence[Frame]
+Medium: TypeAlias = CutPicture | Sequence[VideoFrame]
 """An image, or the frames of a video."""
 
 
@@ -60,11 +61,11 @@ def expand(
     pictures: list[Picture] = []
     for token in token_ids:
         if token == tokens.image:
-            _show(ids, pictures, _image(next(left)), tokens, tokens.image)
+            _show(ids, pictures, _image(next(left)), tokens, token)
         elif token == tokens.video:
             for number, frame in enumerate(_frames(next(left))):
                 ids += encode(f"{' ' if number else ''}{_stamp(frame.seconds)} ")
-                _show(ids, pictures, frame.picture, tokens, tokens.video)
+                _show(ids, pictures, frame.picture, tokens, token)
         else:
             ids.append(token)
     return Expanded(ids, tuple(pictures))
@@ -86,7 +87,7 @@ def _image(medium: Medium) -> CutPicture:
     return medium
 
 
-def _frames(medium: Medium) -> Sequence[Frame]:
+def _frames(medium: Medium) -> Sequence[VideoFrame]:
     assert not isinstance(medium, CutPicture), "a video is announced"
     return medium
 

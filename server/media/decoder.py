@@ -15,10 +15,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from palimpsest.engine.api import InvalidRequest, Overloaded
+from palimpsest.engine.api import InvalidRequest, Overloaded, VideoFrame
 from palimpsest.server.keys import KEY_VARIABLE
 from palimpsest.server.media.limits import FILES_AT_ONCE, IMAGE_S, MEMORY_BYTES, VIDEO_S
-from palimpsest.server.media.wire import LENGTHS, STARTED, Frame, Job, frames_of, job_message
+from palimpsest.server.media.wire import LENGTHS, STARTED, Job, frames_of, job_message
 
 MAX_WAITING = 256
 """Files that may wait; each is held in memory."""
@@ -51,7 +51,7 @@ class Decoder:
         """Of the process; None before the first file."""
         return None if self._process is None else self._process.pid
 
-    async def decode(self, job: Job, data: bytes) -> list[Frame]:
+    async def decode(self, job: Job, data: bytes) -> list[VideoFrame]:
         """The pictures of a file. When it is cancelled, its place stays taken until the work ends.
 
         Raises InvalidRequest on `data`, and Overloaded.
@@ -76,13 +76,13 @@ class Decoder:
                 os.killpg(self._process.pid, signal.SIGKILL)
             await self._process.wait()
 
-    def _leave(self, working: asyncio.Future[list[Frame]]) -> None:
+    def _leave(self, working: asyncio.Future[list[VideoFrame]]) -> None:
         self._places.release()
         if not working.cancelled():
             # retrieved, as the caller may be gone
             working.exception()
 
-    async def _decode(self, job: Job, data: bytes) -> list[Frame]:
+    async def _decode(self, job: Job, data: bytes) -> list[VideoFrame]:
         control = await self._running()
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours)
@@ -125,7 +125,7 @@ async def _start(command: Sequence[str]) -> tuple[asyncio.subprocess.Process, so
 
 async def _pictures(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, job: Job, data: bytes
-) -> list[Frame]:
+) -> list[VideoFrame]:
     limit_s = VIDEO_S if job.is_video else IMAGE_S
     loop = asyncio.get_running_loop()
     try:

@@ -21,11 +21,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from palimpsest.engine.api import InvalidRequest, PictureCutter, read_processing
+from palimpsest.engine.api import InvalidRequest, PictureCutter, VideoFrame, read_processing
 from palimpsest.server.media import images, videos
 from palimpsest.server.media.limits import IMAGE_S, MEMORY_BYTES, SLOWDOWN, VIDEO_S
 from palimpsest.server.media.unreadable import Unreadable
-from palimpsest.server.media.wire import LENGTHS, STARTED, Frame, Job, answer_message, message
+from palimpsest.server.media.wire import LENGTHS, STARTED, Job, answer_message, message
 
 
 def main() -> None:
@@ -91,14 +91,14 @@ def _answer(job: Job, data: bytes, cutter: PictureCutter) -> bytes:
         return message(f"is damaged: {type(wrong).__name__}: {shown}")
 
 
-def _frames(job: Job, data: bytes, cutter: PictureCutter) -> Iterator[Frame]:
+def _frames(job: Job, data: bytes, cutter: PictureCutter) -> Iterator[VideoFrame]:
     if not job.is_video:
         picture = images.rgb(data, job.format_name)
-        yield Frame(picture=cutter.cut(picture, job.budget), seconds=0.0)
+        yield VideoFrame(picture=cutter.cut(picture, job.budget), seconds=0.0)
         return
     found = videos.frames(data, job.format_name, rate_hz=job.rate_hz, most=job.frame_count)
     for seconds, picture in found:
-        yield Frame(picture=cutter.cut(picture, job.budget), seconds=seconds)
+        yield VideoFrame(picture=cutter.cut(picture, job.budget), seconds=seconds)
 
 
 def _silence() -> None:

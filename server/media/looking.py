@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from palimpsest.engine.api import InvalidRequest, ModelInfo, Processing, read_processing
+from palimpsest.engine.api import InvalidRequest, ModelInfo, Processing, VideoFrame, read_processing
 from palimpsest.server.exchange import (
     ChatMessage,
     ChatPrompt,
@@ -25,9 +25,9 @@ from palimpsest.server.media.fetching import Fetcher
 from palimpsest.server.media.formats import image_format, video_format
 from palimpsest.server.media.holding import Holding
 from palimpsest.server.media.limits import HELD_BYTES, MAX_SECONDS
-from palimpsest.server.media.times import evenly, stamp
+from palimpsest.server.media.times import evenly
 from palimpsest.server.media.unreadable import Unreadable
-from palimpsest.server.media.wire import Frame, Job
+from palimpsest.server.media.wire import Job
 
 
 class Looker:
@@ -81,7 +81,7 @@ class Looker:
             parts.append(part)
         return replace(message, content=tuple(parts))
 
-    async def _image(self, part: ImagePart, budget: int) -> Frame:
+    async def _image(self, part: ImagePart, budget: int) -> VideoFrame:
         data = await self._data(part)
         with _blaming(part):
             found = image_format(data, part.mime_type)
@@ -99,10 +99,7 @@ class Looker:
                 frame_count=self._processing.frame_count,
             )
             frames = await self._decoder.decode(job, data)
-        return SeenVideo(
-            frames=tuple(frame.picture for frame in frames),
-            stamps=tuple(stamp(frame.seconds) for frame in frames),
-        )
+        return SeenVideo(frames=tuple(frames))
 
     async def _frames(self, part: VideoPart) -> SeenVideo:
         """Of a video that comes as images."""
@@ -112,12 +109,12 @@ class Looker:
             raise InvalidRequest("frames.images", reason)
         budget = part.max_soft_tokens or self._processing.frame_budget
         chosen = evenly(len(part.frames), self._processing.frame_count)
-        pictures = []
+        frames = []
         for index in chosen:
             with _below(f"frames.images[{index}]"):
-                pictures.append((await self._image(part.frames[index], budget)).picture)
-        stamps = tuple(stamp(index / part.fps) for index in chosen)
-        return SeenVideo(frames=tuple(pictures), stamps=stamps)
+                seen = await self._image(part.frames[index], budget)
+            frames.append(VideoFrame(seconds=index / part.fps, picture=seen.picture))
+        return SeenVideo(frames=tuple(frames))
 
     async def _data(self, part: ImagePart | VideoPart) -> bytes:
         if not part.url:

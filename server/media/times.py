@@ -1,7 +1,7 @@
-"""Which frames of a video are shown to the model, and how their times are written. Pure functions.
+"""Which frames of a video are shown to the model. Pure functions.
 
-As transformers' Gemma4VideoProcessor and Gemma4Processor where there are more frames than the model
-sees; the rate is the model card's.
+As transformers' Gemma4VideoProcessor where there are more frames than the model sees; the rate is
+the model card's.
 """
 
 from __future__ import annotations
@@ -33,12 +33,6 @@ def evenly(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [number * count // most for number in range(most)]
-
-
-def stamp(seconds: float) -> str:
-    """As mm:ss, rounded down."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes:02d}:{rest:02d}"
 
 
 def _nearest(times: Sequence[float], time: float) -> int:

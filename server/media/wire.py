@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from palimpsest.engine.api import CutPicture
+from palimpsest.engine.api import CutPicture, VideoFrame
 
 STARTED = b"s"
 """Sent when the work on a file begins, as what comes before takes none of its time."""
@@ -36,15 +36,6 @@ class Job:
         return self.rate_hz > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """A picture as the engine takes it."""
-
-    picture: CutPicture
-    seconds: float
-    """Since the first frame; 0 for an image."""
-
-
 def message(said: object, payload: bytes = b"") -> bytes:
     """One message, whole."""
     text = json.dumps(said).encode()
@@ -56,7 +47,7 @@ def job_message(job: Job, data: bytes) -> bytes:
     return message(asdict(job), data)
 
 
-def answer_message(frames: Sequence[Frame]) -> bytes:
+def answer_message(frames: Sequence[VideoFrame]) -> bytes:
     """Of a file's pictures."""
     told = [
         {
@@ -70,7 +61,7 @@ def answer_message(frames: Sequence[Frame]) -> bytes:
     return message(told, b"".join(frame.picture.values for frame in frames))
 
 
-def frames_of(told: Sequence[dict[str, float]], payload: bytes) -> list[Frame]:
+def frames_of(told: Sequence[dict[str, float]], payload: bytes) -> list[VideoFrame]:
     """What `answer_message` was made of."""
     frames, start = [], 0
     for each in told:
@@ -78,6 +69,6 @@ def frames_of(told: Sequence[dict[str, float]], payload: bytes) -> list[Frame]:
         picture = CutPicture(
             rows=int(each["rows"]), columns=int(each["columns"]), values=payload[start:end]
         )
-        frames.append(Frame(picture=picture, seconds=each["seconds"]))
+        frames.append(VideoFrame(picture=picture, seconds=each["seconds"]))
         start = end
     return frames

@@ -16,6 +16,7 @@ from palimpsest.engine.api import (
     ModelInfo,
     Sampling,
     TextCodec,
+    VideoFrame,
     checkpoint_folder,
 )
 from palimpsest.server.exchange import ChatMessage, ChatPrompt, Content, SeenImage, SeenVideo
@@ -53,6 +54,10 @@ def image(rows: int, columns: int) -> SeenImage:
     return SeenImage(picture=picture(rows, columns))
 
 
+def frame(rows: int, columns: int, seconds: float) -> VideoFrame:
+    return VideoFrame(seconds=seconds, picture=picture(rows, columns))
+
+
 def tokens(codec: TextCodec, *contents: Content | str) -> PromptTokens:
     messages = [ChatMessage(role="user", content=content) for content in contents]
     prompt = ChatPrompt(messages=tuple(messages))
@@ -69,17 +74,17 @@ def test_an_image_is_its_tokens_between_two_marks(codec: TextCodec) -> None:
 
 
 def test_frames_of_a_video_stand_behind_their_times(codec: TextCodec) -> None:
-    video = SeenVideo(frames=(picture(1, 2), picture(1, 2)), stamps=("00:00", "00:01"))
+    video = SeenVideo(frames=(frame(1, 2, 0.0), frame(1, 2, 61.9)))
     found = tokens(codec, ("look: ", video, "what moves?"))
-    frame = "<|image><|video|><|video|><image|>"
-    written = f"look:00:00 {frame} 00:01 {frame}what moves?"
+    shown = "<|image><|video|><|video|><image|>"
+    written = f"look:00:00 {shown} 01:01 {shown}what moves?"
     assert list(found.ids) == codec.encode(f"<bos><|turn>user\n{written}<turn|>\n<|turn>model\n")
     video_id = codec.token_id("<|video|>")
     assert [found.ids[p.start : p.end] for p in found.pictures] == [(video_id, video_id)] * 2
 
 
 def test_pictures_of_many_turns_keep_their_order(codec: TextCodec) -> None:
-    video = SeenVideo(frames=(picture(2, 2),), stamps=("00:00",))
+    video = SeenVideo(frames=(frame(2, 2, 0.0),))
     found = tokens(codec, (image(1, 1), video), "and now?", ("this:", image(3, 1)))
     assert [p.end - p.start for p in found.pictures] == [1, 4, 3]
     assert [p.patches for p in found.pictures] == [b"\1\1", b"\2\2", b"\3\1"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from palimpsest.server.media.times import evenly, sampled, stamp
+from palimpsest.server.media.times import evenly, sampled
 
 
 def test_a_frame_a_second_is_the_nearest_to_each_second() -> None:
@@ -44,10 +43,3 @@ def test_frames_are_in_order_and_no_more_than_allowed(
 
 def test_few_frames_are_all_seen() -> None:
     assert evenly(3, 32) == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "written"), [(0, "00:00"), (9.99, "00:09"), (60, "01:00"), (754.2, "12:34")]
-)
-def test_a_time_is_minutes_and_seconds(seconds: float, written: str) -> None:
-    assert stamp(seconds) == written
