@@ -14,7 +14,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from palimpsest.engine.api import InvalidRequest, Overloaded, VideoFrame
 from palimpsest.server.keys import KEY_VARIABLE
@@ -150,6 +149,7 @@ async def _pictures(
     return frames_of(said, payload)
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[Any, bytes]:
+async def _answer(reader: asyncio.StreamReader) -> tuple[str | list[dict[str, float]], bytes]:
+    """What is wrong with the file, or its pictures, and their bytes."""
     said, payload = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
     return json.loads(await reader.readexactly(said)), await reader.readexactly(payload)

@@ -114,10 +114,16 @@ def limit(seconds: int) -> None:
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, SLOWDOWN * seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = _data_bytes() + MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    _at_most(resource.RLIMIT_CPU, seconds)
+    _at_most(resource.RLIMIT_CORE, 0)
+    _at_most(resource.RLIMIT_DATA, _data_bytes() + MEMORY_BYTES)
+
+
+def _at_most(limit: int, most: int) -> None:
+    """Where less is allowed already, it stays so."""
+    _, hard = resource.getrlimit(limit)
+    if hard == resource.RLIM_INFINITY or hard > most:
+        resource.setrlimit(limit, (most, most))
 
 
 def _data_bytes() -> int:
