@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from palimpsest.engine.api import checkpoint_folder
 from palimpsest.engine.config import read_config
+from palimpsest.engine.quantised.places import published_name
 from palimpsest.engine.vision.tower import Vision
-from palimpsest.engine.weights import published_name
 
 PLACES = 512
 """Of patches along a side, so that every budget fits."""

@@ -100,7 +100,7 @@ class Plan:
 
     @property
     def config(self) -> ModelConfig:
-        return model_config(self.raw)
+        return model_config({k: v for k, v in self.raw.items() if k != "vision_config"})
 
     def brief(self) -> Plan:
         """Of few canvases, which is where fewer bits of weights help, and one long context."""
