@@ -46,13 +46,7 @@ def capacity_of(
     """
 
     def demand(context: int) -> Demand:
-        return Demand(
-            bytes_per_token=bytes_per_token(config, dtype),
-            context_tokens=context,
-            chunk_tokens=max(
-                options.max_prefill_tokens, config.canvas_length, _longest_picture(config)
-            ),
-        )
+        return _demand(config, options, dtype=dtype, context=context)
 
     one_pass = _pass_bytes(config, dtype, options, fused=fused)
     room = int(memory_of(device) * options.gpu_memory_utilization) - weights - one_pass
@@ -90,16 +84,25 @@ def longest_context(
     room = int(memory * options.gpu_memory_utilization) - weights - one_pass
 
     def demand(context: int) -> int:
-        of_one = Demand(
-            bytes_per_token=bytes_per_token(config, dtype),
-            context_tokens=context,
-            chunk_tokens=max(options.max_prefill_tokens, config.canvas_length),
-        )
+        of_one = _demand(config, options, dtype=dtype, context=context)
         return options.max_num_seqs * of_one.bytes_of_one
 
     contexts = range(2 * config.canvas_length, config.max_context_tokens + 1)
     fitting = bisect.bisect_right(contexts, room, key=demand)
     return contexts[fitting - 1] if fitting else 0
+
+
+def _demand(
+    config: ModelConfig, options: EngineOptions, *, dtype: torch.dtype, context: int
+) -> Demand:
+    """What sequences of so many tokens need of the cache."""
+    return Demand(
+        bytes_per_token=bytes_per_token(config, dtype),
+        context_tokens=context,
+        chunk_tokens=max(
+            options.max_prefill_tokens, config.canvas_length, _longest_picture(config)
+        ),
+    )
 
 
 def _have(device: torch.device, options: EngineOptions) -> str:

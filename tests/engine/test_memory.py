@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,8 +14,15 @@ import torch
 
 from palimpsest.engine.config import read_config
 from palimpsest.engine.errors import DoesNotFit
-from palimpsest.engine.memory import CANVASES_AT_ONCE, canvas_bytes, capacity_of, memory_of
+from palimpsest.engine.memory import (
+    CANVASES_AT_ONCE,
+    canvas_bytes,
+    capacity_of,
+    longest_context,
+    memory_of,
+)
 from palimpsest.engine.options import EngineOptions
+from palimpsest.engine.pages import PAGE_TOKENS
 
 MB = 10**6
 RELEASED = {"hidden_size": 2816, "vocabulary_size": 262_144, "canvas_length": 256}
@@ -84,3 +92,25 @@ def test_logits_of_fused_steps_are_left_room_for(calm_folder: Path) -> None:
     assert sizes(context=512, fused=False).cache_bytes
     with pytest.raises(DoesNotFit):
         sizes(context=512, fused=True)
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_the_longest_context_that_is_told_is_served_and_no_longer_one(
+    calm_folder: Path, sees: bool
+) -> None:
+    cpu, options = torch.device("cpu"), EngineOptions(max_num_seqs=1, max_prefill_tokens=64)
+    config = read_config(calm_folder)
+    config = replace(config, vision=config.vision if sees else None)
+    counted = partial(longest_context, config, options, memory=memory_of(cpu))
+    longest = partial(counted, dtype=torch.float32, fused=False)
+    # weights that leave room for less than the checkpoint's context
+    sizes = range(memory_of(cpu))
+    weights = bisect.bisect_left(sizes, -2_000, key=lambda size: -longest(weights=size))
+    told = longest(weights=weights)
+    serve = partial(
+        capacity_of, config, options, weights=weights, dtype=torch.float32, device=cpu, fused=False
+    )
+
+    assert serve(context=told).cache_bytes
+    with pytest.raises(DoesNotFit):
+        serve(context=told + PAGE_TOKENS)
