@@ -9,13 +9,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from rich.console import Console
 
 from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.config import read_config
 from palimpsest.engine.errors import CheckpointError
+from palimpsest.engine.flags import EXIT_BAD_INPUT, OneLineParser
 from palimpsest.engine.inspector.groups import groups_of
 from palimpsest.engine.inspector.report import BF16, Inspection, as_json, show
 from palimpsest.engine.inspector.room import device_of, here, memory_size, room_in
@@ -23,8 +23,6 @@ from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.options import KERNELS
 from palimpsest.engine.quantised.detection import detect
 from palimpsest.engine.weights import contents_of
-
-EXIT_BAD_INPUT = 2
 
 EXAMPLES = """\
 examples:
@@ -36,13 +34,6 @@ Reads headers alone, so it takes no memory and hardly any time. What fits is cou
 counts it, with its usual settings.
 
 exit codes: 0 done, 2 bad input."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +75,7 @@ def inspect(args: argparse.Namespace) -> Inspection:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="palimpsest inspect",
         description="Say what a checkpoint is and what of it fits where.",
         epilog=EXAMPLES,

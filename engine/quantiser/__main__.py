@@ -10,18 +10,17 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from palimpsest.engine.checkpoint import checkpoint_folder
 from palimpsest.engine.errors import CheckpointError
+from palimpsest.engine.flags import EXIT_BAD_INPUT, OneLineParser
 from palimpsest.engine.quantiser import report
 from palimpsest.engine.quantiser.formats import FORMATS
 from palimpsest.engine.quantiser.run import Done, quantise
 
-EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 EXAMPLES = """\
@@ -43,13 +42,6 @@ A run that is cut short goes on when the same command is given again. Beside the
 quantize.json and quantize.png, with the error of each layer.
 
 exit codes: 0 done, 2 bad input, 130 interrupted."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +87,7 @@ def _quantise(args: argparse.Namespace) -> Done:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="palimpsest quantize",
         description="Write a checkpoint with fewer bits.",
         epilog=EXAMPLES,

@@ -6,9 +6,9 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from palimpsest.engine.capacity import DEFAULT_MAX_NUM_SEQS, DEFAULT_PREFILL_TOKENS
+from palimpsest.engine.flags import OneLineParser
 from palimpsest.engine.options import MAX_MODEL_LEN, MAX_NUM_SEQS
 from palimpsest.engine.simulation import load, machine
 from palimpsest.engine.simulation.h200 import H200
@@ -42,18 +42,10 @@ for two shares and more, service.png (work for each over time, at the last rate)
 exit codes: 0 done, 2 bad input, 130 Ctrl-C."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends the process with exit code 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """All flags."""
     files = f"{_of(load.__doc__)}\n{_of(machine.__doc__)}"
-    whole = _Parser(
+    whole = OneLineParser(
         prog=PROG,
         description=_ABOUT,
         epilog=f"{_EXAMPLES}\n\n{files}",
