@@ -20,33 +20,22 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServ
 from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
-from palimpsest.engine.api import ModelInfo, TextCodec, checkpoint_folder
+from palimpsest.engine.api import ModelInfo
 from palimpsest.server.config import ServerConfig
-from palimpsest.server.decide import Decider
-from palimpsest.server.engine_metrics import EngineCollector
-from palimpsest.server.engine_state import EngineWatch
 from palimpsest.server.gate import Gate
-from palimpsest.server.generation import Generator
 from palimpsest.server.health import Health
-from palimpsest.server.media.decoder import Decoder
-from palimpsest.server.media.fetching import Fetcher
-from palimpsest.server.media.looking import Looker
-from palimpsest.server.methods import Methods
-from palimpsest.server.metrics import Metrics
-from palimpsest.server.pass_spans import PassSpans
 from palimpsest.server.process import WORKER
 from palimpsest.server.progress import Progress
-from palimpsest.server.reception import SERVICE, Reception
+from palimpsest.server.reception import SERVICE
 from palimpsest.server.reflection import Reflection
 from palimpsest.server.service import DiffusionService
-from palimpsest.server.supervisor import Supervisor
-from palimpsest.server.tracing import Tracing
+from palimpsest.server.wiring import Wired, wired
 from palimpsest.v1.service_pb2_grpc import add_DiffusionServiceServicer_to_server
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from palimpsest.server.http.listener import HttpListener
+    from palimpsest.server.http.listener import HttpListener, Serving
 
 Report = Callable[[CollectorRegistry], Coroutine[Any, Any, None]]
 """Goes on until it is cancelled."""
@@ -107,59 +96,44 @@ async def serve(
 
     Raises CheckpointError for the model, EngineStopped for the engine, OSError for an address.
     """
-    gate, folder = Gate(), checkpoint_folder(config.engine.model)
-    codec = asyncio.ensure_future(asyncio.to_thread(TextCodec, folder))
-    health = Health((SERVICE,), progress, codec)
-    engine = Supervisor(
-        config.engine, max_queue=config.max_queue, watcher=health, command=engine_command
-    )
-    defaults = config.default_chat_template_kwargs
-    decoder = Decoder(folder)
-    fetcher = Fetcher(domains=config.allowed_media_domains, max_bytes=config.max_media_bytes)
-    looker = Looker(folder, decoder, fetcher)
-    generator = Generator(engine, gate, codec, looker, template_defaults=defaults)
-    watch = EngineWatch(engine, health)
-    methods = Methods(generator, Decider(generator, engine, gate), watch)
-    metrics = Metrics()
-    metrics.registry.register(EngineCollector(watch))
-    reception = Reception(
-        max_request_s=config.max_request_seconds,
-        tracing=None if tracer is None else _tracing(tracer, config),
-        keys=config.keys,
-        metrics=metrics,
-    )
-    server = _grpc_server(methods, reception, health, config)
-    listener = _http_listener(config)
+    parts = wired(config, progress=progress, tracer=tracer, command=engine_command)
+    server, listener = _grpc_server(parts, config), _http_listener(config)
     at = Addresses(grpc=_bind(server, config), http=None if listener is None else listener.url)
-    await health.start()
+    await parts.health.start()
     await server.start()
-    http = None
-    if listener is not None:
-        doors = _http_doors(generator, methods, reception, health, metrics, config)
-        http = listener.start(doors)
+    http = None if listener is None else listener.start(_http_doors(parts, config))
     listening(at)
-    running = asyncio.ensure_future(engine.run())
-    announcing = asyncio.ensure_future(_announce(health, at, ready))
-    serving = [running] if http is None else [running, http.task]
-    if report is not None:
-        serving.append(asyncio.ensure_future(report(metrics.registry)))
-    for task in (codec, *serving):
+    serving = _serving(parts, http, report)
+    announcing = asyncio.ensure_future(_announce(parts.health, at, ready))
+    for task in (parts.codec, *serving):
         task.add_done_callback(partial(_end_if_failed, shutdown))
     try:
         await shutdown.requested.wait()
-        await health.shut_down()
-        drained = await drain(gate, shutdown, config.shutdown_timeout)
+        await parts.health.shut_down()
+        drained = await drain(parts.gate, shutdown, config.shutdown_timeout)
         await server.stop(CLOSING_S if drained else None)
         if http is not None:
             await http.stop(CLOSING_S if drained else 0)
     finally:
         for task in (announcing, *serving):
             task.cancel()
-        outcomes = await asyncio.gather(codec, *serving, return_exceptions=True)
-        await decoder.close()
+        outcomes = await asyncio.gather(parts.codec, *serving, return_exceptions=True)
+        await parts.decoder.close()
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
+
+
+def _serving(
+    parts: Wired, http: Serving | None, report: Report | None
+) -> list[asyncio.Future[None]]:
+    """What goes on until it is cancelled, or fails and ends the server."""
+    serving: list[asyncio.Future[None]] = [asyncio.ensure_future(parts.engine.run())]
+    if http is not None:
+        serving.append(http.task)
+    if report is not None:
+        serving.append(asyncio.ensure_future(report(parts.metrics.registry)))
+    return serving
 
 
 async def drain(gate: Gate, shutdown: Shutdown, timeout_s: float) -> bool:
@@ -175,16 +149,6 @@ async def drain(gate: Gate, shutdown: Shutdown, timeout_s: float) -> bool:
     return drained
 
 
-def _tracing(tracer: Tracer, config: ServerConfig) -> Tracing:
-    shows_passes = config.trace_detail == "step" and config.trace_pass_share > 0
-    return Tracing(
-        tracer=tracer,
-        detail=config.trace_detail,
-        step_share=config.trace_step_share,
-        passes=PassSpans(tracer, config.trace_pass_share) if shows_passes else None,
-    )
-
-
 def _end_if_failed(shutdown: Shutdown, task: asyncio.Future[Any]) -> None:
     if not task.cancelled() and task.exception() is not None:
         shutdown.request_now()
@@ -196,16 +160,14 @@ async def _announce(
     ready(at, await health.wait_served())
 
 
-def _grpc_server(
-    methods: Methods, reception: Reception, health: Health, config: ServerConfig
-) -> grpc.aio.Server:
+def _grpc_server(parts: Wired, config: ServerConfig) -> grpc.aio.Server:
     longest = ("grpc.max_receive_message_length", config.max_message_bytes)
     server = grpc.aio.server(options=[*OPTIONS, longest])
-    add_DiffusionServiceServicer_to_server(DiffusionService(methods, reception), server)
+    add_DiffusionServiceServicer_to_server(DiffusionService(parts.methods, parts.reception), server)
     # the one service that needs no key
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(parts.health.servicer, server)
     names = (SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
-    add_ServerReflectionServicer_to_server(Reflection(names, reception), server)
+    add_ServerReflectionServicer_to_server(Reflection(names, parts.reception), server)
     return server
 
 
@@ -219,14 +181,7 @@ def _http_listener(config: ServerConfig) -> HttpListener | None:
     return HttpListener(config.host, config.http_port)
 
 
-def _http_doors(
-    generator: Generator,
-    methods: Methods,
-    reception: Reception,
-    health: Health,
-    metrics: Metrics,
-    config: ServerConfig,
-) -> ASGIApp:
+def _http_doors(parts: Wired, config: ServerConfig) -> ASGIApp:
     """All that the HTTP port answers."""
     from starlette.routing import Mount
 
@@ -238,11 +193,11 @@ def _http_doors(
     from palimpsest.server.page.routes import page_routes
 
     longest = config.max_body_bytes
-    connect = ConnectApp(methods, reception, max_bytes=longest)
-    openai = openai_routes(generator, reception, max_body_bytes=longest)
+    connect = ConnectApp(parts.methods, parts.reception, max_bytes=longest)
+    openai = openai_routes(parts.generator, parts.reception, max_body_bytes=longest)
     apis = [*openai, Mount(connect.path, connect)]
     routes = [*apis, *page_routes(BUILT)]
-    return with_cors(http_app(health, metrics, routes), config.cors_origin)
+    return with_cors(http_app(parts.health, parts.metrics, routes), config.cors_origin)
 
 
 def _bind(server: grpc.aio.Server, config: ServerConfig) -> str:
