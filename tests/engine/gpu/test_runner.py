@@ -31,7 +31,8 @@ def requests(pair: Pair) -> list[Command]:
     usual = Sampling(max_output_tokens=2 * CANVAS, seed=2**64 - 1, max_denoising_steps=2)
     bent = replace(usual, top_k=3, max_output_tokens=4, max_denoising_steps=1)
     prompt = show(pair, [7, noise_picture(pair, 4, 5, seed=1), 3])
-    seeing = submit(prompt.token_ids, replace(usual, max_output_tokens=CANVAS), request_id=3)
+    brief = replace(usual, max_output_tokens=CANVAS, max_denoising_steps=1)
+    seeing = submit(prompt.token_ids, brief, request_id=3)
     return [
         submit(random_prompt(30), usual),
         submit(random_prompt(5, seed=2), bent, request_id=2),
