@@ -17,7 +17,7 @@ from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.quantised.reading import kept_tensors
 from palimpsest.engine.tiles import TILE_ELEMENTS
 from palimpsest.engine.vision.config import BUDGETS
-from palimpsest.engine.vision.looking import KEPT_BYTES, PATCHES_AT_ONCE
+from palimpsest.engine.vision.encoder_cache import KEPT_BYTES, PATCHES_AT_ONCE
 from palimpsest.engine.weights import Contents
 
 _GIB = 2**30

@@ -25,7 +25,7 @@ from palimpsest.engine.segments import Segment, run_segments
 from palimpsest.engine.sequence import Sequence
 from palimpsest.engine.shapes import Hidden
 from palimpsest.engine.threads import Threads
-from palimpsest.engine.vision.looking import Looker
+from palimpsest.engine.vision.encoder_cache import EncoderCache
 
 EXPERT_ROW_MULTIPLE = 4
 """So that a request's bits do not depend on how many rows of others go to its experts."""
@@ -60,7 +60,7 @@ class PlainRunner:
         config, capacity = model.network.config, model.capacity
         self.cache = PagedCache(config, capacity.pages, dtype=model.dtype, device=model.device)
         vision = model.network.vision
-        self.looker = None if vision is None else Looker(vision)
+        self.encoder_cache = None if vision is None else EncoderCache(vision)
 
     def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
         hidden = self._hidden(turns, sequences)
@@ -89,8 +89,8 @@ class PlainRunner:
         pictures = [p for turn in turns for p in sequences[turn.job.request_id].pictures(turn)]
         if not pictures:
             return {}
-        assert self.looker is not None, "a network that sees nothing is sent no pictures"
-        return self.looker.embeddings(pictures)
+        assert self.encoder_cache is not None, "a network that sees nothing is sent no pictures"
+        return self.encoder_cache.embeddings(pictures)
 
     def denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
         """A step of each canvas, those of one length together."""

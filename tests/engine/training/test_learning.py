@@ -36,7 +36,7 @@ from palimpsest.engine.training.probe import Probe
 from palimpsest.engine.training.recipe import BUNDLED, SMOKE
 from palimpsest.engine.training.skills import SKILLS
 from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_once
-from palimpsest.engine.vision.looking import Looker
+from palimpsest.engine.vision.encoder_cache import EncoderCache
 from palimpsest.engine.weights import load_model
 
 CPU = torch.device("cpu")
@@ -130,7 +130,7 @@ def _served(network: DiffusionGemma, example: Example) -> Iterator[Tensor]:
 def _shown(network: DiffusionGemma, example: Example) -> tuple[PictureSegment, ...]:
     if network.vision is None or not example.pictures:
         return ()
-    embeddings = Looker(network.vision).embeddings(example.pictures)
+    embeddings = EncoderCache(network.vision).embeddings(example.pictures)
     return tuple(
         PictureSegment(start=p.start, end=p.end, embeddings=embeddings[p.key])
         for p in example.pictures

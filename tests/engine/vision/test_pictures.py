@@ -16,6 +16,7 @@ from palimpsest.engine.engine import Engine
 from palimpsest.engine.messages import Encoded, Event, Submit, Usage
 from palimpsest.engine.runner import PlainRunner
 from palimpsest.engine.sampling import Sampling
+from palimpsest.engine.vision.encoder_cache import EncoderCache
 from palimpsest.engine.vision.patches import CutPicture
 
 CANVASES = 2
@@ -114,10 +115,26 @@ def test_the_same_picture_is_looked_at_once(calm: Pair, pictures: dict[str, CutP
     shown = show(calm, [70, pictures["square"], 3, pictures["square"], 3])
     serving = engine(calm)
     assert isinstance(serving.runner, PlainRunner)
-    assert serving.runner.looker is not None
+    assert serving.runner.encoder_cache is not None
     run(serving, [asking(calm, shown)])
     run(serving, [asking(calm, shown, request_id=2)])
-    assert serving.runner.looker.looked == 1
+    assert serving.runner.encoder_cache.encoded == 1
+
+
+def test_the_pictures_asked_for_last_are_remembered_as_far_as_there_is_room(
+    calm: Pair, pictures: dict[str, CutPicture]
+) -> None:
+    vision = calm.model.network.vision
+    assert vision is not None
+    asked = show(calm, [1, pictures["square"], 1, pictures["tall"], 1]).pictures
+    alone = EncoderCache(vision).embeddings(asked)
+    room = alone[asked[1].key].nbytes
+    cache = EncoderCache(vision, kept_bytes=room)
+    with torch.inference_mode():
+        for picture in (*asked, asked[1], asked[0]):
+            (rows,) = cache.embeddings([picture]).values()
+            torch.testing.assert_close(rows, alone[picture.key], atol=1e-5, rtol=0)
+    assert cache.encoded == 3
 
 
 def test_a_prefix_with_pictures_is_found_again(calm: Pair, pictures: dict[str, CutPicture]) -> None:

@@ -1,4 +1,4 @@
-"""Looks at pictures: those that were asked for lately are remembered, so none is encoded twice."""
+"""Encodes pictures and remembers those that were asked for lately, so none is encoded twice."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PATCHES_AT_ONCE = 10_080
 """In one run of the tower: those of the largest picture."""
 
 
-class Looker:
+class EncoderCache:
     """The soft tokens of pictures on the network's device."""
 
     def __init__(self, vision: Vision, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._vision = vision
         self._kept: OrderedDict[bytes, Tensor] = OrderedDict()
         self._kept_bytes = kept_bytes
-        self.looked = 0
+        self.encoded = 0
         """Pictures that were encoded since the start."""
 
     def embeddings(self, pictures: Iterable[Picture]) -> Mapping[bytes, Tensor]:
@@ -37,7 +37,7 @@ class Looker:
             del fresh[: len(batch)]
             # copies, or one row would keep all of the batch alive
             found |= {key: row.clone() for key, row in zip(keys, rows, strict=True)}
-            self.looked += len(batch)
+            self.encoded += len(batch)
         for key, rows in found.items():
             self._keep(key, rows)
         return found
