@@ -106,6 +106,9 @@ openai: setup $(OPENAI)/node_modules ## Print what OpenAI's own clients get of a
 delivery: setup ## Measure how long drafts are under way to 32 browsers, and what each costs the server
 	@PYTHONPATH=tests/support $(BIN)/python tests/server/http/delivery.py
 
+trace-cost: setup ## Measure what tracing costs 16 streams, also with a collector that is killed or never answers
+	@PYTHONPATH=tests/support $(BIN)/python tests/server/trace_cost.py
+
 bench: setup ## Compare the speed of a denoising step with transformers
 	$(BIN)/python -m palimpsest.engine.bench
 

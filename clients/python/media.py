@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,10 @@ from palimpsest.errors import invalid_field
 from palimpsest.v1 import chat_pb2
 
 Source = bytes | str | os.PathLike[str]
-"""The bytes of an encoded file, its path, or its URL, which the server fetches if it may."""
+"""The bytes of an encoded file, its path, a data URL that holds it (`data:image/png;base64,…`), or
+another URL, which the server fetches if it may."""
 _URLS = ("http://", "https://")
+_DATA = "data:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,20 @@ def _fill(part: chat_pb2.Image | chat_pb2.Video, source: Source, path: str) -> N
         part.data = source
     elif isinstance(source, str) and source.startswith(_URLS):
         part.url = source
+    elif isinstance(source, str) and source.startswith(_DATA):
+        part.data = _decoded(source, path)
     else:
         try:
             part.data = Path(source).read_bytes()
         except OSError as error:
             raise invalid_field(path, f"{source}: {error.strerror or error}") from None
+
+
+def _decoded(url: str, path: str) -> bytes:
+    head, _, data = url.partition(",")
+    try:
+        if not head.endswith(";base64"):
+            raise ValueError("it does not say ;base64, before its data")
+        return base64.b64decode(data, validate=True)
+    except ValueError as error:
+        raise invalid_field(path, f"{url[:40]}… is no data URL that can be read: {error}") from None

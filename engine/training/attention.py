@@ -104,6 +104,6 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     stacked = query.unflatten(2, (groups, share)).permute(0, 2, 3, 1, 4)
     shape = stacked.shape[2:4]
     scores = stacked.flatten(2, 3) @ key.permute(0, 2, 3, 1)
-    weights = (scores.unflatten(2, shape).float() + mask).softmax(-1).to(value.dtype)
+    weights = (scores.unflatten(2, shape) + mask.to(scores.dtype)).softmax(-1)
     output = weights.flatten(2, 3) @ value.transpose(1, 2)
     return output.unflatten(2, shape).permute(0, 3, 1, 2, 4).flatten(2, 3)

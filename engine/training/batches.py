@@ -9,7 +9,6 @@ what lies before their own start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from random import Random
@@ -34,6 +33,8 @@ IDLE_THINKING_SHARE = 0.05
 ROW_MULTIPLE = 128
 COPIES = 2
 """Of each canvas, with noise of their own: they share the rows of their prefix."""
+NARROWEST = 128
+"""Prefixes that are shorter than this are not told apart."""
 END_ID = 1
 """`<eos>`, which fills the last canvas after the end of the turn."""
 
@@ -47,6 +48,9 @@ class Example:
     prompt: list[int]
     canvases: list[list[int]]
     length: int
+    filling_weight: float
+    """Of a token of the filling in the loss, where one of the answer counts 1: where to stop is
+    half of a long answer."""
     pictures: tuple[Picture, ...] = ()
 
 
@@ -72,17 +76,8 @@ class Batch:
     """[K] position of a canvas's first token."""
     answer: Tensor
     """[K, C] True for positions up to and including the end token."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mixture:
-    """What a micro-batch is drawn from."""
-
-    skills: Mapping[str, float]
-    """Relative weight of each skill."""
-    canvas_length: int
-    filling_weight: float
-    """Of the positions behind an answer, in the loss: where to stop is half of a long answer."""
+    weights: Tensor
+    """[K, C] what each position counts in the loss."""
 
 
 class ExampleSource:
@@ -94,12 +89,16 @@ class ExampleSource:
         self._cutter = PictureCutter(processing())
 
     def draw(
-        self, mixture: Mixture, *, count: int, random: Random, held_out: bool = False
-    ) -> list[Example]:
-        """`count` examples of randomly chosen skills."""
-        skills = random.choices(list(mixture.skills), list(mixture.skills.values()), k=count)
-        items = [draw(SKILLS[skill], random, held_out=held_out) for skill in skills]
-        return [self._example(_surround(item, random), mixture.canvas_length) for item in items]
+        self, skill: str, random: Random, *, canvas_length: int, filling_weight: float
+    ) -> Example:
+        """An item of a skill that is not held out."""
+        item = _surround(draw(SKILLS[skill], random, held_out=False), random)
+        prompt = self.prompt(item)
+        answer = self.encode(completion(item))
+        filled = answer + [END_ID] * (-len(answer) % canvas_length)
+        starts = range(0, len(filled), canvas_length)
+        canvases = [filled[start : start + canvas_length] for start in starts]
+        return Example(prompt.token_ids, canvases, len(answer), filling_weight, prompt.pictures)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of text, special tokens recognised."""
@@ -117,13 +116,6 @@ class ExampleSource:
         cut = self._cutter.cut
         return [VideoFrame(seconds=s.seconds, picture=cut(s.picture, IMAGE_BUDGET)) for s in medium]
 
-    def _example(self, item: Item, length: int) -> Example:
-        prompt = self.prompt(item)
-        answer = self.encode(completion(item))
-        filled = answer + [END_ID] * (-len(answer) % length)
-        canvases = [filled[first : first + length] for first in range(0, len(filled), length)]
-        return Example(prompt.token_ids, canvases, len(answer), prompt.pictures)
-
 
 def _surround(item: Item, random: Random) -> Item:
     """Sometimes there is a system message, an earlier turn, or a switch that changes nothing."""
@@ -135,6 +127,18 @@ def _surround(item: Item, random: Random) -> Item:
         messages = ({"role": "system", "content": random.choice(SYSTEMS)}, *messages)
     thinking = item.thinking or (not item.tools and random.random() < IDLE_THINKING_SHARE)
     return replace(item, messages=messages, thinking=thinking)
+
+
+def alike(examples: list[Example]) -> list[list[Example]]:
+    """The examples in groups of one canvas length whose prefixes fit the same power of two, so that
+    little of what attention goes over is filling.
+    """
+    groups: dict[tuple[int, int], list[Example]] = {}
+    for example in examples:
+        prefix = len(example.prompt) + sum(map(len, example.canvases[:-1]))
+        width = max(prefix - 1, NARROWEST - 1).bit_length()
+        groups.setdefault((len(example.canvases[0]), width), []).append(example)
+    return list(groups.values())
 
 
 def collate(examples: list[Example], device: torch.device) -> Batch:
@@ -154,7 +158,9 @@ def collate(examples: list[Example], device: torch.device) -> Batch:
     filling = -(causal + rows) % ROW_MULTIPLE
     starts = torch.tensor([start for _, start, _, _ in canvases])
     ends = torch.tensor([len(example.prompt) + example.length for *_, example in canvases])
+    filling_weights = torch.tensor([example.filling_weight for *_, example in canvases])
     places = starts[:, None] + torch.arange(width)
+    answer = places < ends[:, None]
     before = torch.tensor([p for prefix in prefixes for p in range(len(prefix))] + [0] * filling)
     tokens = [t for ids in (*prefixes, [0] * filling, *(c for _, _, c, _ in canvases)) for t in ids]
     tensors = {
@@ -163,7 +169,8 @@ def collate(examples: list[Example], device: torch.device) -> Batch:
         "on_canvas": torch.arange(len(tokens)) >= causal + filling,
         "example": torch.tensor([index for index, *_ in canvases]),
         "start": starts,
-        "answer": places < ends[:, None],
+        "answer": answer,
+        "weights": filling_weights[:, None].masked_fill(answer, 1.0),
     }
     on_device = {name: tensor.to(device) for name, tensor in tensors.items()}
     return Batch(

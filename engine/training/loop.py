@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from torch import nn
 
 from palimpsest.engine.config import ModelConfig, read_config
 from palimpsest.engine.model import DiffusionGemma
-from palimpsest.engine.training.batches import ExampleSource, Mixture
+from palimpsest.engine.training.batches import Example, ExampleSource, alike
 from palimpsest.engine.training.grow import grown
 from palimpsest.engine.training.objective import Loss, loss_of
 from palimpsest.engine.training.probe import Probe
@@ -106,59 +106,50 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         random = Random(f"{self.recipe.seed} {self.step} {self.rank}")
         generator = torch.Generator(self.device).manual_seed(random.getrandbits(62))
-        losses = {
-            name: self._learn(mixture, count, random, generator)
-            for name, mixture, count in self.mixtures()
-        }
+        examples = self._drawn(random)
+        losses = [self._learn(group, len(examples), generator) for group in alike(examples)]
         self._average_gradients()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
         self.optimizer.step()
         return {
-            "loss": sum(loss.total.item() for loss in losses.values()),
-            **{name: loss.answer_cross_entropy for name, loss in losses.items()},
-            "exact": losses["short"].exact_share,
+            "loss": _mean(losses, lambda loss: loss.total.item()),
+            "answer": _mean(losses, lambda loss: loss.answer_cross_entropy),
+            "exact": _mean(losses, lambda loss: loss.exact_share),
             "gradient_norm": norm,
             "learning_rate": rate,
-            "tokens": sum(loss.tokens for loss in losses.values()) * self.processes,
+            "tokens": sum(loss.tokens for loss in losses) * self.processes,
         }
 
-    def _learn(
-        self, mixture: Mixture, count: int, random: Random, generator: torch.Generator
-    ) -> Loss:
-        examples = self.source.draw(mixture, count=count // self.processes, random=random)
+    def _drawn(self, random: Random) -> list[Example]:
+        """This process's examples of a step."""
+        recipe, full = self.recipe, self.config.canvas_length
+        # the same in all processes, which wait for one another
+        narrow = Random(f"width {recipe.seed} {self.step}").random() < recipe.narrow_share
+        short = recipe.narrow_canvas if narrow else full
+        wanted = self.wanted()
+        count = recipe.examples // self.processes
+        return [
+            self.source.draw(skill, random, canvas_length=full, filling_weight=1.0)
+            if skill in recipe.spanning
+            else self.source.draw(skill, random, canvas_length=short, filling_weight=0.2)
+            for skill in random.choices(list(wanted), list(wanted.values()), k=count)
+        ]
+
+    def wanted(self) -> dict[str, float]:
+        """Weights of the skills there are by now, more of what is still answered wrong."""
+        kept, joins = self.recipe.known_share, self.recipe.joins
+        return {
+            skill: weight * (kept + 1 - self.accuracies[skill])
+            for skill, weight in self.recipe.skills.items()
+            if self.step >= joins.get(skill, 0)
+        }
+
+    def _learn(self, group: list[Example], count: int, generator: torch.Generator) -> Loss:
+        """Adds the group's part of the gradient of the mean over `count` examples."""
         with torch.autocast(self.device.type, torch.bfloat16):
-            loss = loss_of(self.model, examples, generator, filling_weight=mixture.filling_weight)
-        loss.total.backward()
+            loss = loss_of(self.model, group, generator)
+        (loss.total * (len(group) / count)).backward()
         return loss
-
-    def mixtures(self) -> Iterator[tuple[str, Mixture, int]]:
-        """What this step is trained on, and on how many examples of each over all processes."""
-        recipe = self.recipe
-        yield "short", self._short_mixture(), recipe.short_examples
-        if self.step >= recipe.long_from_step:
-            yield "long", self._wide_mixture(recipe.long_skills, 1.0), recipe.long_examples
-        if recipe.seeing_skills:
-            yield "seeing", self._wide_mixture(recipe.seeing_skills, 0.2), recipe.seeing_examples
-
-    def _short_mixture(self) -> Mixture:
-        narrow = Random(f"width {self.recipe.seed} {self.step}").random() < self.recipe.narrow_share
-        return Mixture(
-            skills=self._wanted(self.recipe.short_skills),
-            canvas_length=self.recipe.narrow_canvas if narrow else self.config.canvas_length,
-            filling_weight=0.2,
-        )
-
-    def _wide_mixture(self, skills: Mapping[str, float], filling_weight: float) -> Mixture:
-        return Mixture(
-            skills=self._wanted(skills),
-            canvas_length=self.config.canvas_length,
-            filling_weight=filling_weight,
-        )
-
-    def _wanted(self, skills: Mapping[str, float]) -> dict[str, float]:
-        """Weights of skills, more of what is still answered wrong."""
-        kept = self.recipe.known_share
-        return {skill: w * (kept + 1 - self.accuracies[skill]) for skill, w in skills.items()}
 
     def _average_gradients(self) -> None:
         if self.processes == 1:
@@ -181,7 +172,7 @@ class Trainer:
 
     def _accuracies(self) -> dict[str, float]:
         """Each process measures its share of the skills."""
-        skills = self.recipe.skills
+        skills = list(self.recipe.skills)
         mine = skills[self.rank :: self.processes]
         count = self.recipe.probe_items
         # what is compiled for training would be compiled again for every shape of the engine's
@@ -240,6 +231,13 @@ def _optimizer(model: DiffusionGemma, recipe: Recipe) -> torch.optim.Optimizer:
             parameters = [p for p in own if (p.ndim >= 2) is matrices]
             groups.append({"params": parameters, "weight_decay": decay, "share": share})
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+
+
+def _mean(losses: Iterable[Loss], figure: Callable[[Loss], float]) -> float:
+    """Over their examples. What is not a number, as of no canvas, does not count."""
+    known = [(figure(loss), loss.examples) for loss in losses if not math.isnan(figure(loss))]
+    total = sum(count for _, count in known)
+    return sum(value * count for value, count in known) / total if total else math.nan
 
 
 def _rate(recipe: Recipe, step: int) -> float:

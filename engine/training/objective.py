@@ -2,7 +2,7 @@
 
 Half of the canvases have uniform noise and nothing else; the other half were taken one or two
 steps further by the network itself, as generation would, so it learns to mend what it wrote.
-Cross-entropy counts answer tokens fully and the filling after them by the mixture's weight; the
+Cross-entropy counts answer tokens fully and the filling after them by the example's weight; the
 router's balance loss keeps experts in use (Fedus, Zoph, Shazeer: "Switch Transformers", eq. 4).
 """
 
@@ -20,8 +20,10 @@ from palimpsest.engine.training.attention import BatchAttention, attend_pictures
 from palimpsest.engine.training.batches import Batch, Example, collate
 from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_once
 
-STEPPED_SHARES = (0.5, 0.25)
-"""Of the examples: those that are taken one step further, and of these on to a second one."""
+STEPPED_SHARE = 0.5
+"""Of the examples, those that are taken one step further."""
+AGAIN_SHARE = 0.5
+"""Of the micro-batches, those where they are taken a second one."""
 BALANCE_WEIGHT = 0.01
 EXPERT_ROW_MULTIPLE = 64
 """Few sizes of matrices, which the library compiles one by one."""
@@ -37,40 +39,42 @@ class Loss:
     """Of the canvases that began as noise throughout: all answer tokens right."""
     tokens: int
     """Rows of the pass."""
+    examples: int
 
 
-def loss_of(
-    model: DiffusionGemma,
-    examples: list[Example],
-    generator: torch.Generator,
-    *,
-    filling_weight: float,
-) -> Loss:
-    """Loss of one micro-batch; all randomness comes from `generator`.
-
-    The model is on the generator's device. `filling_weight` is that of a position behind the
-    answer's end, where an answer's token counts 1.
+def loss_of(model: DiffusionGemma, examples: list[Example], generator: torch.Generator) -> Loss:
+    """Loss of one micro-batch; the model is on the device of `generator`, and all that is random
+    comes from it.
     """
     batch = collate(examples, generator.device)
     clean = batch.token_ids[batch.on_canvas].view_as(batch.answer)
     state, full = corrupt(clean, batch.answer, model.config, generator)
     shown = look(model, batch)
-    for share in STEPPED_SHARES:
-        _step(model, examples[: round(len(examples) * share)], state, shown, generator)
+    for count in _steps(len(examples), generator):
+        _step(model, examples[:count], state, shown, generator)
     with BalanceLoss(model) as balance:
         logits = predict(model, batch, state, shown)
     errors = nn.functional.cross_entropy(
         logits.flatten(0, 1), clean.flatten(), reduction="none"
     ).view_as(clean)
-    weights = torch.where(batch.answer, 1.0, filling_weight)
-    total = (errors * weights).sum() / weights.sum() + BALANCE_WEIGHT * balance.mean()
+    mean = (errors * batch.weights).sum() / batch.weights.sum()
     right = ((logits.argmax(-1) == clean) | ~batch.answer).all(-1)
     return Loss(
-        total=total,
+        total=mean + BALANCE_WEIGHT * balance.mean(),
         answer_cross_entropy=errors[batch.answer].mean().item(),
         exact_share=right[full].float().mean().item(),
         tokens=len(batch.token_ids),
+        examples=len(examples),
     )
+
+
+def _steps(count: int, generator: torch.Generator) -> list[int]:
+    """How many of `count` examples are taken a step on, for each step. Half an example is one by
+    chance.
+    """
+    chances = torch.rand(2, generator=generator, device=generator.device).tolist()
+    stepped = int(count * STEPPED_SHARE + chances[0])
+    return [stepped, stepped] if chances[1] < AGAIN_SHARE else [stepped]
 
 
 def look(model: DiffusionGemma, batch: Batch) -> Tensor | None:

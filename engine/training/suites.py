@@ -1,22 +1,23 @@
 """`python -m palimpsest.engine.training.suites OUT`: held-out questions as suites for `palimpsest
 eval`, one file a skill.
 
-The bundled suites are made this way. Ask for more items than they have to measure finer. Skills
-with pictures have no suites: a line of a suite is text.
+The bundled suites are made this way. Ask for more items than they have to measure finer. Pictures
+stand in them as data URLs.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from palimpsest.engine.training.items import Item, Message, held_out_items
-from palimpsest.engine.training.skills import SEEING, SKILLS
+from palimpsest.engine.training.items import Item, Message, Still, held_out_items
+from palimpsest.engine.training.skills import SKILLS
 
-WRITTEN = [skill for skill in SKILLS if skill not in SEEING]
 DEFAULT_ITEMS = 200
 SEED = 0
 
@@ -41,14 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, help="folder for the files")
     parser.add_argument("--items", type=int, default=DEFAULT_ITEMS, help="of each skill")
-    parser.add_argument("--skills", nargs="+", choices=WRITTEN, default=WRITTEN)
+    parser.add_argument("--skills", nargs="+", choices=SKILLS, default=[*SKILLS])
     return parser
 
 
 def _line(item: Item) -> dict[str, Any]:
     """What is plain stays out, so that the files are short and easy to read."""
     line: dict[str, Any] = {}
-    if len(item.messages) == 1:
+    if item.media:
+        line |= _shown(item)
+    elif len(item.messages) == 1:
         line["prompt"] = item.messages[0]["content"]
     else:
         line["messages"] = [_message(message) for message in item.messages]
@@ -60,6 +63,21 @@ def _line(item: Item) -> dict[str, Any]:
         return line | {"expected": item.answer}
     call = {"name": item.call.name, "arguments": item.call.arguments}
     return line | {"expected": [call], "matcher": "tool_calls"}
+
+
+def _shown(item: Item) -> Mapping[str, Any]:
+    """A question about one picture, or about one video that has a frame a second."""
+    (message,), (medium,) = item.messages, item.media
+    prompt = {"prompt": message["content"][-1]["text"]}
+    if isinstance(medium, Still):
+        return prompt | {"images": [_url(medium)]}
+    return prompt | {"video": [_url(still) for still in medium]}
+
+
+def _url(still: Still) -> str:
+    file = io.BytesIO()
+    still.picture.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _message(message: Message) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from palimpsest.evaluation.lines import BadInput
 from palimpsest.evaluation.matchers import Matcher
 from palimpsest.evaluation.suite import load
+from palimpsest.prompts import PromptSource, prompt_of
 
 ADD = {"prompt": "add 27 and 48", "expected": "75"}
 
@@ -50,6 +51,34 @@ def test_a_line_can_say_everything(tmp_path: Path) -> None:
     assert item.max_output_tokens == 64
 
 
+def test_pictures_stand_before_the_prompt_and_are_found_beside_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"png")
+    line = ADD | {"images": ["a.png", "data:image/png;base64,cG5n"], "video": ["a.png", "a.png"]}
+    [item] = load([suite(tmp_path / "seen.jsonl", line)])
+    (message,) = prompt_of(PromptSource(messages=item.conversation)).chat.messages
+
+    assert [part.WhichOneof("kind") for part in message.parts] == [
+        "image",
+        "image",
+        "video",
+        "text",
+    ]
+    assert [part.image.data for part in message.parts[:2]] == [b"png"] * 2
+    assert len(message.parts[2].video.frames.images) == 2
+    assert item.question == "add 27 and 48"
+
+
+def test_items_that_differ_in_a_picture_alone_have_ids_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"png")
+    inline = ADD | {"images": ["data:image/png;base64,cG5n"]}
+    other = ADD | {"images": ["data:image/png;base64,cG5m"]}
+    plain, same, another = load([suite(tmp_path / "seen.jsonl", ADD, inline, other)])
+    [by_path] = load([suite(tmp_path / "files.jsonl", ADD | {"images": ["a.png"]})])
+
+    assert len({plain.id, same.id, another.id}) == 3
+    assert by_path.id == same.id
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
@@ -57,6 +86,14 @@ def test_a_line_can_say_everything(tmp_path: Path) -> None:
         ('["add"]', "not an object"),
         ({"prompt": "add"}, "expected: is missing"),
         ({"expected": "75"}, "prompt: is missing"),
+        (ADD | {"images": "a.png"}, 'images: "a.png" is not a list'),
+        (ADD | {"images": [7]}, "images: 7 is not the path or URL of a file"),
+        (ADD | {"images": ["no.png"]}, "no.png: No such file or directory"),
+        (ADD | {"video": 7}, "video: 7 is not the path or URL of a file"),
+        (
+            {"messages": [{"role": "user", "content": "hi"}], "images": [], "expected": "a"},
+            "images: stands before a prompt, and there is none",
+        ),
         ({"prompt": 75, "expected": "75"}, "prompt: 75 is not text"),
         (ADD | {"messages": [{"role": "user"}]}, "messages: stands beside a prompt"),
         (ADD | {"matcher": "fuzzy"}, 'matcher: "fuzzy" is none of exact, strip'),

@@ -27,6 +27,12 @@ def test_a_file_is_sent_by_its_path_or_as_its_bytes(tmp_path: Path) -> None:
     assert sent[3].text == "what?"
 
 
+def test_a_data_url_is_the_file_in_it() -> None:
+    image, video = parts(Image("data:image/png;base64,cG5n"), Video("data:video/mp4;base64,bXA0"))
+    assert (image.image.data, video.video.data) == (b"png", b"mp4")
+    assert not image.image.url
+
+
 def test_a_url_is_left_to_the_server() -> None:
     image, video = parts(Image("https://a.example/b"), Video("http://a.example/c", fps=2))
     assert image.image.url == "https://a.example/b"
@@ -48,6 +54,8 @@ def test_a_prompt_may_be_parts() -> None:
     ("content", "complaint"),
     [
         (Image("nowhere.png"), r"content\[0\]: nowhere\.png: No such file"),
+        (Image("data:image/png,png"), r"content\[0\]: data:image/png,png… is no data URL that can"),
+        (Image("data:;base64,p"), r"content\[0\]: data:;base64,p… is no data URL that can be read"),
         (b"bytes", r"content\[0\]: b'bytes' is not text, an Image or a Video"),
         (Video([Image("nowhere.png")]), r"content\[0\]\.frames\[0\]: nowhere\.png: No such"),
     ],

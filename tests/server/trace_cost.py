@@ -1,9 +1,11 @@
 """What tracing costs, and a collector that is killed or never answers: `make trace-cost`.
 
-A server of the bundled model for each way to trace, all in one run on one machine. They work one
-after the other, a round after the other and each time in another order, and every round is compared
-with the same round of the server that does not trace, so that what the machine does besides cancels
-out. Every request has the same fixed steps. Prints a table, and JSON as the last line.
+Servers of the bundled model, all on one machine. One process of a server is up to some percent
+faster than another of its kind for as long as it lives, so a way to trace is compared with requests
+to the *same* process whose traceparent says that they are not traced; both kinds take turns. What
+is left, a server whose tracing is on but chooses no request, is compared with one that does not
+trace over many launches of both. Every request has the same fixed steps. Prints a table, and JSON
+as the last line.
 """
 
 from __future__ import annotations
@@ -20,19 +22,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from calls import asking, stream
+from calls import asking
 from collector import Collector, collector
 from server_process import ServerProcess, start_server
 
-from palimpsest.v1 import canvas_pb2, sampling_pb2
+from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
 
 PREVIEW = canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_METADATA, max_rate_hz=1_000)
 TICKS_PER_S = 100
 """Of the times in /proc."""
 RESAMPLES = 4_000
+COUNT = "count from 1 to 40"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +45,10 @@ class Way:
     """A way to trace."""
 
     name: str
-    collector: str | None
+    collector: str | None = "answering"
     """Its kind; None: nothing is traced."""
     flags: tuple[str, ...] = ()
-    sampler: str = "always_on"
+    sampler: str = "parentbased_always_on"
     killed: bool = False
     """Whether the collector is killed in the middle of each round."""
     step_bar: float | None = None
@@ -51,21 +56,20 @@ class Way:
     request_bar: float | None = None
 
 
-WAYS = (
-    Way(name="off", collector=None),
-    Way(name="unsampled", collector="answering", sampler="always_off", step_bar=1.01),
-    Way(name="canvas", collector="answering", flags=("--trace-detail", "canvas"), step_bar=1.02),
-    Way(name="step", collector="answering", step_bar=1.05),
-    Way(name="killed", collector="answering", killed=True, request_bar=1.05),
+OFF = Way(name="off", collector=None)
+"""How the server runs unless told otherwise; what all is compared with in the end."""
+UNSAMPLED = Way(name="unsampled", sampler="always_off", step_bar=1.01)
+SAMPLED = (
+    Way(name="canvas", flags=("--trace-detail", "canvas"), step_bar=1.02),
+    Way(name="step", step_bar=1.05),
+    Way(name="killed", killed=True, request_bar=1.05),
     Way(name="silent", collector="silent", request_bar=1.05),
 )
-"""The first is what the others are compared with, and with it the bar of 1 % for tracing that is
-off holds by itself: it is how the server runs unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What was measured in one."""
+    """What was measured of one kind of requests, all streams at once."""
 
     step_ms: float
     """Median over all steps of all streams, on the engine's clock."""
@@ -79,28 +83,33 @@ class Round:
     def median_request_ms(self) -> float:
         return statistics.median(self.request_ms)
 
-    @property
-    def slowest_request_ms(self) -> float:
-        return max(self.request_ms)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Rounds of the same work, with tracing and without."""
+
+    traced: Round
+    plain: Round
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """A server under measurement."""
 
     way: Way
     server: ServerProcess
     collector: Collector | None
-    rounds: list[Round] = field(default_factory=list)
 
-    def run(self, args: argparse.Namespace, number: int) -> Round:
+    def run(self, args: argparse.Namespace, number: int, *, sampled: bool = True) -> Round:
         """All streams at once, each with its requests one after the other."""
         cpu_s = _cpu_s(self.server.process.pid)
         steps_ms: list[float] = []
-        with self._collecting(args), futures.ThreadPoolExecutor(args.streams) as pool:
+        with futures.ThreadPoolExecutor(args.streams) as pool:
             # by stream and not by chance: the rounds of all servers do the same work
             seeds = [number * args.streams + place for place in range(args.streams)]
-            asked = [pool.submit(_requests, self.server, seed, args, steps_ms) for seed in seeds]
+            asked = [
+                pool.submit(_requests, self.server, seed, sampled, args, steps_ms) for seed in seeds
+            ]
             request_ms = tuple(one for done in asked for one in done.result())
         return Round(
             step_ms=statistics.median(steps_ms),
@@ -110,22 +119,25 @@ class Subject:
         )
 
     @contextlib.contextmanager
-    def _collecting(self, args: argparse.Namespace) -> Iterator[None]:
-        """With the collector there until half of the round is over, if it is to be killed."""
+    def collecting(self, expected_s: float) -> Iterator[None]:
+        """With the collector there for the first half of the time, if it is to be killed."""
         if not self.way.killed:
             yield
             return
         assert self.collector is not None
         with collector("answering", self.collector.port) as living:
-            half_s = self.rounds[-1].median_request_ms * args.requests / 2e3 if self.rounds else 1.0
-            killing = threading.Timer(half_s, living.kill)
+            killing = threading.Timer(expected_s / 2, living.kill)
             killing.start()
             yield
             killing.join()
 
 
 def _requests(
-    server: ServerProcess, seed: int, args: argparse.Namespace, steps_ms: list[float]
+    server: ServerProcess,
+    seed: int,
+    sampled: bool,
+    args: argparse.Namespace,
+    steps_ms: list[float],
 ) -> list[float]:
     """Milliseconds of each request of one stream; those of their steps are added to `steps_ms`."""
     sampling = sampling_pb2.SamplingParameters(
@@ -134,10 +146,12 @@ def _requests(
         confidence_threshold=0.0,
         max_output_tokens=64,
     )
+    asked = generation_pb2.StreamGenerateRequest(input=asking(COUNT, sampling), preview=PREVIEW)
     taken = []
-    for _ in range(args.requests):
+    for number in range(args.requests):
+        trace = f"00-{seed + 1:032x}-{number + 1:016x}-0{sampled:d}"
         began = time.perf_counter()
-        for event in stream(server, asking("count from 1 to 40", sampling), PREVIEW):
+        for event in server.stub.StreamGenerate(asked, metadata=(("traceparent", trace),)):
             if event.HasField("snapshot"):
                 steps_ms.append(event.snapshot.timing.step_micros / 1e3)
         taken.append((time.perf_counter() - began) * 1e3)
@@ -155,8 +169,8 @@ def _resident_mb(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def subjects(ways: Sequence[Way]) -> Iterator[list[Subject]]:
-    """A server for each, and its collector."""
+def subjects(args: argparse.Namespace, *ways: Way) -> Iterator[list[Subject]]:
+    """A warm server for each, and its collector."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         made = []
@@ -171,16 +185,51 @@ def subjects(ways: Sequence[Way]) -> Iterator[list[Subject]]:
             server = start_server(folder / way.name, *flags, environment=environment)
             stack.callback(server.stop)
             made.append(Subject(way=way, server=server, collector=receiving))
+        for subject in made:
+            subject.run(args, 0)
         yield made
 
 
-def ratio(of: Sequence[float], to: Sequence[float]) -> tuple[float, float, float]:
-    """Geometric mean over rounds, and its 95 % interval by resampling rounds."""
-    logs = [math.log(one / other) for one, other in zip(of, to, strict=True)]
+def between_launches(args: argparse.Namespace) -> Iterator[Pair]:
+    """Both servers anew for each pair."""
+    for launch in range(1, args.launches + 1):
+        with subjects(args, OFF, UNSAMPLED) as (off, unsampled):
+            rounds: dict[str, Round] = {}
+            for subject in _in_turn([off, unsampled], launch):
+                rounds[subject.way.name] = subject.run(args, launch)
+            yield Pair(traced=rounds["unsampled"], plain=rounds["off"])
+        _tell(f"launch {launch} of {args.launches}")
+
+
+def within(args: argparse.Namespace, way: Way) -> Iterator[Pair]:
+    """One server, whose requests are traced in every other round."""
+    with subjects(args, way) as (subject,):
+        expected_s = 1.0
+        for number in range(1, args.rounds + 1):
+            rounds: dict[bool, Round] = {}
+            for sampled in _in_turn([True, False], number):
+                with subject.collecting(expected_s) if sampled else contextlib.nullcontext():
+                    rounds[sampled] = subject.run(args, number, sampled=sampled)
+            expected_s = rounds[False].median_request_ms * args.requests / 1e3
+            yield Pair(traced=rounds[True], plain=rounds[False])
+            _tell(f"{way.name}, round {number} of {args.rounds}")
+
+
+def _in_turn(both: list[T], number: int) -> list[T]:
+    return both if number % 2 else both[::-1]
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def ratio(pairs: Sequence[Pair], value: Callable[[Round], float]) -> list[float]:
+    """Geometric mean over pairs, and its 95 % interval by resampling them."""
+    logs = [math.log(value(pair.traced) / value(pair.plain)) for pair in pairs]
     draw = random.Random(0)
     means = sorted(statistics.fmean(draw.choices(logs, k=len(logs))) for _ in range(RESAMPLES))
-    low, high = means[RESAMPLES // 40], means[-RESAMPLES // 40]
-    return math.exp(statistics.fmean(logs)), math.exp(low), math.exp(high)
+    found = (statistics.fmean(logs), means[RESAMPLES // 40], means[-RESAMPLES // 40])
+    return [round(math.exp(one), 4) for one in found]
 
 
 def verdict(found: Sequence[float], bar: float | None) -> str | None:
@@ -191,34 +240,35 @@ def verdict(found: Sequence[float], bar: float | None) -> str | None:
     return "met" if high <= bar else "missed" if low > bar else "open"
 
 
-def figures(subject: Subject, off: Subject) -> dict[str, object]:
-    def compared(value: Callable[[Round], float]) -> list[float]:
-        of, to = map(value, subject.rounds), map(value, off.rounds)
-        return [round(part, 4) for part in ratio(list(of), list(to))]
-
-    way, rounds = subject.way, subject.rounds
-    step = compared(lambda one: one.step_ms)
-    request = compared(lambda one: one.median_request_ms)
-    requests = sum(len(one.request_ms) for one in rounds)
+def figures(way: Way, pairs: Sequence[Pair]) -> dict[str, object]:
+    step = ratio(pairs, lambda one: one.step_ms)
+    request = ratio(pairs, lambda one: one.median_request_ms)
     return {
         "way": way.name,
-        "step_ms": round(statistics.fmean(one.step_ms for one in rounds), 3),
+        "pairs": len(pairs),
+        "step_ms": round(statistics.fmean(pair.traced.step_ms for pair in pairs), 3),
         "step_ratio": step,
         "step_bar": way.step_bar,
         "step_verdict": verdict(step, way.step_bar),
-        "request_ms": round(statistics.fmean(one.median_request_ms for one in rounds), 1),
+        "request_ms": round(statistics.fmean(pair.traced.median_request_ms for pair in pairs), 1),
         "request_ratio": request,
-        "slowest_request_ratio": compared(lambda one: one.slowest_request_ms),
+        "slowest_request_ratio": ratio(pairs, lambda one: max(one.request_ms)),
         "request_bar": way.request_bar,
         "request_verdict": verdict(request, way.request_bar),
-        "server_cpu_ms_per_request": round(
-            1e3 * sum(one.server_cpu_s for one in rounds) / requests, 2
-        ),
+        "server_cpu_ms_per_request": [
+            _cpu_ms([pair.plain for pair in pairs]),
+            _cpu_ms([pair.traced for pair in pairs]),
+        ],
         "resident_mb_first_and_last": [
-            round(rounds[0].resident_mb, 1),
-            round(rounds[-1].resident_mb, 1),
+            round(pairs[0].traced.resident_mb, 1),
+            round(pairs[-1].traced.resident_mb, 1),
         ],
     }
+
+
+def _cpu_ms(rounds: Sequence[Round]) -> float:
+    requests = sum(len(one.request_ms) for one in rounds)
+    return round(1e3 * sum(one.server_cpu_s for one in rounds) / requests, 2)
 
 
 def table(rows: Sequence[dict[str, object]]) -> str:
@@ -237,31 +287,20 @@ def table(rows: Sequence[dict[str, object]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ways", nargs="+", choices=[way.name for way in WAYS[1:]])
-    parser.add_argument("--rounds", type=int, default=20)
+    names = [way.name for way in (UNSAMPLED, *SAMPLED)]
+    parser.add_argument("--ways", nargs="+", choices=names, default=names)
+    parser.add_argument("--launches", type=int, default=10, help="of an unsampled server")
+    parser.add_argument("--rounds", type=int, default=12, help="of each other way, in pairs")
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2, help="of each stream in a round")
     parser.add_argument("--steps", type=int, default=16, help="of each request")
     args = parser.parse_args()
-    ways = [way for way in WAYS if args.ways is None or way.name in ("off", *args.ways)]
-    with subjects(ways) as measured:
-        for subject in measured:
-            subject.run(args, 0)  # warms it up
-        for number in range(1, args.rounds + 1):
-            for subject in _turned(measured, number):
-                subject.rounds.append(subject.run(args, number))
-            print(f"round {number} of {args.rounds}", file=sys.stderr, flush=True)
-        rows = [figures(subject, measured[0]) for subject in measured]
+    rows = []
+    if UNSAMPLED.name in args.ways:
+        rows.append(figures(UNSAMPLED, list(between_launches(args))))
+    rows += [figures(way, list(within(args, way))) for way in SAMPLED if way.name in args.ways]
     print(table(rows))
-    asked = {name: value for name, value in vars(args).items() if name != "ways"}
-    print(json.dumps({**asked, "ways": rows}))
-
-
-def _turned(measured: list[Subject], number: int) -> list[Subject]:
-    """Each comes first as often as any other, and as often before as behind its neighbours."""
-    first = number % len(measured)
-    turned = measured[first:] + measured[:first]
-    return turned[::-1] if number // len(measured) % 2 else turned
+    print(json.dumps({**vars(args), "ways": rows}))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ examples:
   palimpsest eval --model /models/quantised --compare runs/bf16/run.json
 
 a line of a suite: {"prompt": "add 27 and 48", "expected": "75", "matcher": "number"}
-  or "messages" (with "tools", "enable_thinking") for "prompt"; "id", "skill" and
-  "max_output_tokens" if wanted. matchers: exact (default), strip, contains, regex, number,
-  letter, json, tool_calls.
+  or "messages" (with "tools", "enable_thinking") for "prompt"; "images", "video", "id",
+  "skill" and "max_output_tokens" if wanted. matchers: exact (default), strip, contains, regex,
+  number, letter, json, tool_calls.
 
 exit codes: 0 done, 1 a skill below --require or trouble at the server, 2 bad input."""
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from palimpsest.errors import InvalidRequest
-from palimpsest.evaluation import matchers
+from palimpsest.evaluation import matchers, pictures
 from palimpsest.evaluation.lines import Line, shown
 from palimpsest.evaluation.matchers import Matcher
+from palimpsest.evaluation.pictures import Medium, media_of
 from palimpsest.prompts import ChatOptions, PromptSource, prompt_of
 
 FIELDS = (
     "prompt",
+    "images",
+    "video",
     "messages",
     "tools",
     "enable_thinking",
@@ -35,7 +38,9 @@ class Item:
     """Unique within its skill; runs are compared by it."""
     skill: str
     messages: tuple[Mapping[str, Any], ...]
-    """The conversation to continue, as `Client.generate` takes it."""
+    """The conversation to continue, as `Client.generate` takes it, in words."""
+    media: tuple[Medium, ...] = ()
+    """What is shown before the words of a conversation of one message."""
     tools: tuple[Mapping[str, Any], ...] = ()
     enable_thinking: bool | None = None
     """None leaves it to the server."""
@@ -49,6 +54,14 @@ class Item:
         """What is asked last, for people to read."""
         content = self.messages[-1].get("content", "")
         return content if isinstance(content, str) else shown(content)
+
+    @property
+    def conversation(self) -> tuple[Mapping[str, Any], ...]:
+        """Words and pictures."""
+        if not self.media:
+            return self.messages
+        (message,) = self.messages
+        return ({**message, "content": [*self.media, message["content"]]},)
 
 
 def item_of(line: Line) -> Item:
@@ -68,6 +81,7 @@ def item_of(line: Line) -> Item:
             id=line.get("id", str) or "",
             skill=line.get("skill", str) or line.path.stem,
             messages=_messages(line),
+            media=media_of(line),
             tools=_objects(line, "tools"),
             enable_thinking=line.get("enable_thinking", bool),
             expected=expected,
@@ -86,6 +100,7 @@ def identified(item: Item) -> Item:
     if item.id:
         return item
     content = [item.messages, item.tools, item.enable_thinking, item.matcher, item.expected]
+    content += [pictures.digest(item.media)] if item.media else []
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return replace(item, id=digest[:12])
 
@@ -108,6 +123,9 @@ def _messages(line: Line) -> tuple[Mapping[str, Any], ...]:
         raise line.refusal("messages", "stands beside a prompt; give one of the two")
     if prompt is not None:
         return asked(prompt)
+    for field in ("images", "video"):
+        if line.fields.get(field) is not None:
+            raise line.refusal(field, "stands before a prompt, and there is none")
     if not messages:
         raise line.refusal("prompt", "is missing, and so are messages")
     return messages
@@ -117,7 +135,7 @@ def _refuse_unaskable(line: Line, item: Item) -> None:
     """Raises BadInput for what the client would refuse when the item is asked."""
     options = ChatOptions(tools=item.tools, enable_thinking=item.enable_thinking)
     try:
-        prompt_of(PromptSource(messages=item.messages, options=options))
+        prompt_of(PromptSource(messages=item.conversation, options=options))
     except InvalidRequest as error:
         [violation] = error.violations
         field = violation.field.removeprefix("input.prompt.chat.")

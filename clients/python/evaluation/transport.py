@@ -36,7 +36,7 @@ class GrpcTransport:
         sampling = self._sampling | Sampling(seed=seed, max_output_tokens=item.max_output_tokens)
         # Streamed, as only a stream tells the steps of each canvas.
         async with self._client.stream(
-            messages=item.messages,
+            messages=item.conversation,
             preview=NO_DRAFTS,
             tools=item.tools,
             enable_thinking=item.enable_thinking,

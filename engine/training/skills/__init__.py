@@ -42,6 +42,7 @@ SKILLS: dict[str, Task] = {
     "add_many": arithmetic.add_many,
     "add_long": arithmetic.add_long,
     "sort_long": words.sort_long,
+    "see_map": seeing.see_map,
     "see_colour": seeing.see_colour,
     "see_shape": seeing.see_shape,
     "see_count": seeing.see_count,
@@ -49,7 +50,7 @@ SKILLS: dict[str, Task] = {
     "see_motion": seeing.see_motion,
 }
 
-SEEING = frozenset({"see_colour", "see_shape", "see_count", "see_place", "see_motion"})
+SEEING = frozenset(name for name in SKILLS if name.startswith("see_"))
 """Those that ask about pictures."""
 HARD = frozenset({"add_long", "sort_long"})
 """Those that are meant to fail at times, so that a loss of quality can be seen at all."""

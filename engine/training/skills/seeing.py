@@ -19,7 +19,11 @@ PLACES = {
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 FRAMES = (3, 4)
 """Of a video, one a second."""
-_CELLS = [(x, y) for x in (0.18, 0.5, 0.82) for y in (0.18, 0.5, 0.82)]
+FILLED_SHARE = 0.6
+"""Of the ninths of a picture that is mapped."""
+COLOUR_LETTERS = {name: name[0] for name in COLOURS} | {"black": "k"}
+KIND_LETTERS = {name: name[0] for name in KINDS}
+_CELLS = [(x, y) for y in (0.18, 0.5, 0.82) for x in (0.18, 0.5, 0.82)]
 
 
 def see_colour(random: Random) -> Item:
@@ -55,6 +59,25 @@ def see_place(random: Random) -> Item:
     shape = _one(random, _off(random, PLACES[name], 0.06))
     question = say(random, "where is the {}?", "where do you see the {}?").format(shape.kind)
     return _about(random, [shape], question, name)
+
+
+def see_map(random: Random) -> Item:
+    """A letter for each ninth of a picture: the colour or the kind of the shape there, or a dot.
+
+    Each answer tells of nine places, which teaches seeing sooner than a word about one of them.
+    """
+    shapes = [
+        _one(random, _off(random, cell, 0.03), radius=random.uniform(0.1, 0.14))
+        if random.random() < FILLED_SHARE
+        else None
+        for cell in _CELLS
+    ]
+    asked, letters = random.choice([("colours", COLOUR_LETTERS), ("shapes", KIND_LETTERS)])
+    names = [shape and (shape.colour if asked == "colours" else shape.kind) for shape in shapes]
+    signs = "".join(letters[name] if name else "." for name in names)
+    question = say(random, "map the {}", "draw the {} as letters").format(asked)
+    rows = "\n".join(signs[first : first + 3] for first in range(0, 9, 3))
+    return _about(random, [shape for shape in shapes if shape], question, rows)
 
 
 def see_motion(random: Random) -> Item:
@@ -102,9 +125,10 @@ def _pair(random: Random) -> list[Shape]:
     ]
 
 
-def _one(random: Random, centre: tuple[float, float]) -> Shape:
+def _one(random: Random, centre: tuple[float, float], radius: float | None = None) -> Shape:
     kind, colour = random.choice([*KINDS]), random.choice([*COLOURS])
-    return Shape(kind=kind, colour=colour, centre=centre, radius=random.uniform(0.12, 0.18))
+    radius = random.uniform(0.12, 0.18) if radius is None else radius
+    return Shape(kind=kind, colour=colour, centre=centre, radius=radius)
 
 
 def _off(random: Random, place: tuple[float, float], most: float) -> tuple[float, float]:

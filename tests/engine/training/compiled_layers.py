@@ -12,7 +12,7 @@ from torch import Tensor
 
 from palimpsest.engine.config import read_config
 from palimpsest.engine.model import DiffusionGemma
-from palimpsest.engine.training.batches import Example, ExampleSource, Mixture
+from palimpsest.engine.training.batches import Example, ExampleSource
 from palimpsest.engine.training.compiled import compile_layers
 from palimpsest.engine.training.loop import initialise
 from palimpsest.engine.training.objective import loss_of
@@ -23,8 +23,11 @@ def main() -> None:
     network = DiffusionGemma(replace(config, layers=config.layers[-1:]))
     torch.manual_seed(0)
     initialise(network)
-    mixture = Mixture(skills={"add": 1.0}, canvas_length=config.canvas_length, filling_weight=1.0)
-    examples = ExampleSource().draw(mixture, count=2, random=Random(2))
+    random, source = Random(2), ExampleSource()
+    length = config.canvas_length
+    examples = [
+        source.draw("add", random, canvas_length=length, filling_weight=1.0) for _ in range(2)
+    ]
     plain = _gradients(network, examples)
     compile_layers(network)
     for compiled, gradient in zip(_gradients(network, examples), plain, strict=True):
@@ -35,7 +38,7 @@ def main() -> None:
 def _gradients(network: DiffusionGemma, examples: list[Example]) -> list[Tensor]:
     """The loss and the gradient of each parameter."""
     network.zero_grad()
-    loss = loss_of(network, examples, torch.Generator().manual_seed(1), filling_weight=1.0).total
+    loss = loss_of(network, examples, torch.Generator().manual_seed(1)).total
     loss.backward()
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     return [loss.detach(), *(gradient.clone() for gradient in gradients)]

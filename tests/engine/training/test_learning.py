@@ -23,7 +23,7 @@ from palimpsest.engine.training.batches import (
     COPIES,
     Example,
     ExampleSource,
-    Mixture,
+    alike,
     collate,
 )
 from palimpsest.engine.training.export import export
@@ -34,7 +34,7 @@ from palimpsest.engine.training.objective import look, loss_of, predict
 from palimpsest.engine.training.plot import plot
 from palimpsest.engine.training.probe import Probe
 from palimpsest.engine.training.recipe import BUNDLED, SMOKE
-from palimpsest.engine.training.skills import SKILLS
+from palimpsest.engine.training.skills import SEEING, SKILLS
 from palimpsest.engine.training.states import NoisyCanvases, corrupt, denoise_once
 from palimpsest.engine.vision.encoder_cache import EncoderCache
 from palimpsest.engine.weights import load_model
@@ -44,9 +44,8 @@ RECIPE = replace(
     SMOKE,
     steps=4,
     seed=5,
-    short_skills={"reverse": 1.0},
-    long_skills={"tool_call": 1.0},
-    seeing_skills={},
+    skills={"reverse": 1.0, "tool_call": 1.0},
+    spanning=("tool_call",),
     probe_every=100,
 )
 
@@ -73,27 +72,27 @@ def seeing() -> DiffusionGemma:
     return network
 
 
-def _examples(
-    config: ModelConfig,
-    count: int,
-    skills: Iterable[str] = (*BUNDLED.short_skills, *BUNDLED.long_skills),
-) -> list[Example]:
-    mixture = Mixture(
-        skills=dict.fromkeys(skills, 1.0), canvas_length=config.canvas_length, filling_weight=1.0
-    )
-    return ExampleSource().draw(mixture, count=count, random=Random(2))
+def _examples(config: ModelConfig, skills: Iterable[str]) -> list[Example]:
+    """One of each."""
+    random, source = Random(2), ExampleSource()
+    return [
+        source.draw(skill, random, canvas_length=config.canvas_length, filling_weight=1.0)
+        for skill in skills
+    ]
 
 
 @torch.no_grad()
 def test_a_training_pass_sees_what_serving_sees(
     config: ModelConfig, network: DiffusionGemma
 ) -> None:
-    _compare(network, _examples(config, 6))
+    _compare(
+        network, _examples(config, ["reverse", "table", "tool_call", "think", "facts", "function"])
+    )
 
 
 @torch.no_grad()
 def test_a_training_pass_sees_the_pictures_that_serving_sees(seeing: DiffusionGemma) -> None:
-    _compare(seeing, _examples(seeing.config, 4, BUNDLED.seeing_skills))
+    _compare(seeing, _examples(seeing.config, sorted(SEEING)))
 
 
 def _compare(network: DiffusionGemma, examples: list[Example]) -> None:
@@ -138,24 +137,30 @@ def _shown(network: DiffusionGemma, example: Example) -> tuple[PictureSegment, .
 
 
 def test_long_answers_are_trained_on_every_canvas(config: ModelConfig) -> None:
-    mixture = Mixture(skills={"table": 1.0}, canvas_length=config.canvas_length, filling_weight=1.0)
-    (example,) = ExampleSource().draw(mixture, count=1, random=Random(0))
+    (example,) = _examples(config, ["function"])
     batch = collate([example], CPU)
     after_prompt = batch.start[::COPIES] - len(example.prompt)
 
-    assert len(example.canvases) > 2
+    assert len(example.canvases) > 1
     assert after_prompt.tolist() == [i * config.canvas_length for i in range(len(after_prompt))]
     assert batch.answer.sum() == COPIES * example.length
+
+
+def test_examples_of_about_a_size_are_computed_together(config: ModelConfig) -> None:
+    examples = _examples(config, ["add", "tool_call", "reverse", "tool_call", "table"])
+    groups = alike(examples)
+
+    assert groups == [[examples[i] for i in group] for group in ((0, 2, 4), (1, 3))]
 
 
 def test_the_loss_falls_on_examples_seen_again(
     config: ModelConfig, network: DiffusionGemma
 ) -> None:
-    examples = _examples(config, 8)
+    examples = _examples(config, 4 * ["add", "reverse"])
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
-        loss = loss_of(network, examples, torch.Generator().manual_seed(1), filling_weight=1.0)
+        loss = loss_of(network, examples, torch.Generator().manual_seed(1))
         losses.append(loss.total.item())
         optimizer.zero_grad()
         loss.total.backward()
@@ -173,18 +178,26 @@ def test_compiled_layers_have_the_same_loss_and_gradients(calm_folder: Path) -> 
 
 
 def test_the_tower_learns_from_what_is_asked_about_pictures(seeing: DiffusionGemma) -> None:
-    examples = _examples(seeing.config, 2, ["see_colour"])
-    loss_of(seeing, examples, torch.Generator().manual_seed(1), filling_weight=1.0).total.backward()
+    examples = _examples(seeing.config, ["see_colour", "see_map"])
+    loss_of(seeing, examples, torch.Generator().manual_seed(1)).total.backward()
     assert seeing.vision is not None
     assert all(p.grad is not None and p.grad.any() for p in seeing.vision.parameters())
 
 
 def test_what_is_answered_wrong_is_trained_more(config: ModelConfig) -> None:
-    recipe = replace(RECIPE, short_skills={"reverse": 1.0, "sort": 1.0})
+    recipe = replace(RECIPE, skills={"reverse": 1.0, "sort": 1.0})
     trainer = Trainer(config, recipe, device=CPU)
     trainer.accuracies |= {"reverse": 1.0, "sort": 0.25}
-    _, mixture, _ = next(trainer.mixtures())
-    assert mixture.skills["sort"] == pytest.approx(6 * mixture.skills["reverse"])
+    wanted = trainer.wanted()
+    assert wanted["sort"] == pytest.approx(6 * wanted["reverse"])
+
+
+def test_a_skill_joins_at_its_step(config: ModelConfig) -> None:
+    trainer = Trainer(config, replace(RECIPE, joins={"tool_call": 3}), device=CPU)
+    trainer.step = 2
+    assert set(trainer.wanted()) == {"reverse"}
+    trainer.step = 3
+    assert set(trainer.wanted()) == {"reverse", "tool_call"}
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(config: ModelConfig, tmp_path: Path) -> None:
@@ -234,7 +247,7 @@ def test_a_checkpoint_with_fewer_layers_is_grown_to_the_same_function(
     for layer in network.layers:
         layer.get_buffer("layer_scalar").fill_(0.7)
     large.load_state_dict(grown(network, large))
-    (example,) = _examples(config, 1)
+    (example,) = _examples(config, ["add"])
 
     assert len(large.layers) == len(network.layers) + 3
     for small, same in zip(_served(network, example), _served(large, example), strict=True):
@@ -252,7 +265,7 @@ def test_a_layer_without_a_place_in_the_larger_network_is_refused(
 def test_a_run_leaves_losses_accuracies_and_a_picture_of_them(
     config: ModelConfig, tmp_path: Path
 ) -> None:
-    recipe = replace(RECIPE, steps=20, probe_every=10, short_examples=2)
+    recipe = replace(RECIPE, steps=20, probe_every=10, examples=4)
     with RunLog(tmp_path / "log.jsonl", steps=20, rank=0) as log:
         Trainer(config, recipe, device=CPU).run(tmp_path, log, save_every=20)
     plot(tmp_path / "log.jsonl", tmp_path / "run.png")
@@ -267,6 +280,7 @@ def test_a_run_leaves_losses_accuracies_and_a_picture_of_them(
 
 def test_the_recipe_of_the_bundled_model_trains_every_skill() -> None:
     assert set(BUNDLED.skills) == set(SKILLS)
+    assert set(BUNDLED.spanning) | set(BUNDLED.joins) <= set(SKILLS)
 
 
 def test_a_probe_counts_what_the_engine_writes(bundled_folder: Path) -> None:
