@@ -97,3 +97,13 @@ def test_declared_lower_bounds_are_those_of_the_generated_code() -> None:
     assert protobuf_version
     assert f"grpcio>={grpc_version[1]},<2" in dependencies
     assert f"protobuf>={protobuf_version[1]},<8" in dependencies
+
+
+def test_make_lists_every_target_that_it_declares() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    declared = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert declared
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = {line.split()[0] for line in listed.stdout.splitlines()}
+    # `links` is a step of others, for nobody to type
+    assert set(declared[1].split()) - {"links"} == names
