@@ -154,13 +154,17 @@ class Trainer:
     def _average_gradients(self) -> None:
         if self.processes == 1:
             return
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        parameters = list(self.model.parameters())
+        for parameter in parameters:
+            # as of the tower in a process that drew no picture
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
         distributed.all_reduce(flat)
         flat /= self.processes
-        parts = flat.split([gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
+        parts = flat.split([parameter.numel() for parameter in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
     def _probe(self) -> dict[str, float]:
         """Measures the skills, which the mixture then follows."""

@@ -123,7 +123,7 @@ SMOKE = Recipe(
     spanning=BUNDLED.spanning,
     examples=8,
     warmup_steps=2,
-    probe_every=3,
+    probe_every=6,
     probe_items=1,
 )
 """A minute's run, to see that everything works."""

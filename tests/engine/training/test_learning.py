@@ -216,6 +216,16 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(config: ModelConfig, tmp_
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_the_command_trains_on_processes_of_which_only_some_see_a_picture(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "palimpsest.engine.training", "--recipe", "smoke"]
+    subprocess.run([*command, "--out", tmp_path, "--processes", "2"], check=True)
+
+    assert (tmp_path / "checkpoint/model.safetensors").stat().st_size < 16e6
+    assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_state_of_another_recipe_is_refused(config: ModelConfig, tmp_path: Path) -> None:
     Trainer(config, RECIPE, device=CPU).run(tmp_path, _Quiet(), save_every=4)
     other = Trainer(config, replace(RECIPE, seed=6), device=CPU)
