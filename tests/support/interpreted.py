@@ -1,13 +1,20 @@
-"""Import this before any kernel: type checking and Triton's interpreter get along."""
+"""Import this before any kernel: type checking and Triton's interpreter get along, and the
+interpreter loses less time.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import FunctionType
+from typing import Any, ClassVar
 
 import triton
+from triton.language import core
+from triton.runtime import interpreter
 
 _jit = triton.jit
+_patch_lang: Callable[[FunctionType], Any] = interpreter._patch_lang
 
 
 def _unwrapped(kernel: Callable[..., None]) -> object:
@@ -16,4 +23,25 @@ def _unwrapped(kernel: Callable[..., None]) -> object:
     return _jit(inspect.unwrap(kernel))
 
 
+class _Launch:
+    """Patches the language for a kernel, and for each function that it calls only what is not yet
+    patched: the rest would change nothing, and is a quarter of the time.
+    """
+
+    patched: ClassVar[set[bool]] = set()
+    """By whether a function knows the language by its inner module, as Triton's own do."""
+
+    def __init__(self, function: FunctionType) -> None:
+        inner = any(value is core for value in function.__globals__.values())
+        self.scope = None if inner in _Launch.patched else _patch_lang(function)
+        _Launch.patched.add(inner)
+
+    def restore(self) -> None:
+        """At a launch's end."""
+        assert self.scope is not None
+        self.scope.restore()
+        _Launch.patched.clear()
+
+
 triton.jit = _unwrapped
+interpreter._patch_lang = _Launch
