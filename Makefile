@@ -6,7 +6,7 @@ PROTOS := protos/palimpsest/v1
 OPENAI := tests/server/openai
 PROTOC := PATH="$(CURDIR)/.venv/gen/bin:$$PATH" .venv/gen/bin/python -m grpc_tools.protoc -I protos
 
-.PHONY: help setup demo test lint types gen gen-check breaking check web page page-check screenshots openai delivery trace-cost bench gpu eval recovery loading package image size links clean
+.PHONY: help setup demo test lint types gen gen-check breaking check web page page-check screenshots openai delivery first-draft trace-cost bench gpu eval recovery loading package image size links clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -105,6 +105,9 @@ openai: setup $(OPENAI)/node_modules ## Print what OpenAI's own clients get of a
 
 delivery: setup ## Measure how long drafts are under way to 32 browsers, and what each costs the server
 	@PYTHONPATH=tests/support $(BIN)/python tests/server/http/delivery.py
+
+first-draft: setup ## Measure how soon an answer about a picture begins, the first time and again
+	@PYTHONPATH=tests/support $(BIN)/python tests/server/media/first_draft.py
 
 trace-cost: setup ## Measure what tracing costs 16 streams, also with a collector that is killed or never answers
 	@PYTHONPATH=tests/support $(BIN)/python tests/server/trace_cost.py
