@@ -31,7 +31,7 @@ def draw(line: Timeline, prompt: str, path: Path) -> None:
         axes.broken_barh(spans, (row - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
     axes.set_yticks(
         range(1 + len(canvases)),
-        ["queue, prefill", *(f"canvas {index + 1}: {len(s)}" for index, s in canvases.items())],
+        ["queue, prefill", *(f"canvas {i + 1}, {len(s)} steps" for i, s in canvases.items())],
     )
     axes.invert_yaxis()
     axes.set_xlabel("ms since the request was accepted")
