@@ -129,6 +129,12 @@ def _surround(item: Item, random: Random) -> Item:
     return replace(item, messages=messages, thinking=thinking)
 
 
+def rows_of(example: Example) -> int:
+    """How many it takes in a batch."""
+    width = len(example.canvases[0])
+    return len(example.prompt) + width * (len(example.canvases) * (1 + COPIES) - 1)
+
+
 def alike(examples: list[Example]) -> list[list[Example]]:
     """The examples in groups of one canvas length whose prefixes fit the same power of two, so that
     little of what attention goes over is filling.

@@ -23,7 +23,7 @@ from torch import nn
 
 from palimpsest.engine.config import ModelConfig, read_config
 from palimpsest.engine.model import DiffusionGemma
-from palimpsest.engine.training.batches import Example, ExampleSource, alike
+from palimpsest.engine.training.batches import Example, ExampleSource, alike, rows_of
 from palimpsest.engine.training.grow import grown
 from palimpsest.engine.training.objective import Loss, loss_of
 from palimpsest.engine.training.probe import Probe
@@ -104,9 +104,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
-        random = Random(f"{self.recipe.seed} {self.step} {self.rank}")
-        generator = torch.Generator(self.device).manual_seed(random.getrandbits(62))
-        examples = self._drawn(random)
+        examples = self.share()
+        noise = Random(f"{self.recipe.seed} {self.step} {self.rank}")
+        generator = torch.Generator(self.device).manual_seed(noise.getrandbits(62))
         losses = [self._learn(group, len(examples), generator) for group in alike(examples)]
         self._average_gradients()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
@@ -120,20 +120,29 @@ class Trainer:
             "tokens": sum(loss.tokens for loss in losses) * self.processes,
         }
 
-    def _drawn(self, random: Random) -> list[Example]:
-        """This process's examples of a step."""
+    def _drawn(self) -> list[Example]:
+        """The examples of a step."""
         recipe, full = self.recipe, self.config.canvas_length
-        # the same in all processes, which wait for one another
-        narrow = Random(f"width {recipe.seed} {self.step}").random() < recipe.narrow_share
-        short = recipe.narrow_canvas if narrow else full
+        random = Random(f"{recipe.seed} {self.step}")
+        short = recipe.narrow_canvas if random.random() < recipe.narrow_share else full
         wanted = self.wanted()
-        count = recipe.examples // self.processes
         return [
             self.source.draw(skill, random, canvas_length=full, filling_weight=1.0)
             if skill in recipe.spanning
             else self.source.draw(skill, random, canvas_length=short, filling_weight=0.2)
-            for skill in random.choices(list(wanted), list(wanted.values()), k=count)
+            for skill in random.choices(list(wanted), list(wanted.values()), k=recipe.examples)
         ]
+
+    def share(self) -> list[Example]:
+        """What this process learns from in a step: as much work as any other has, since they wait
+        for each other. Examples are dealt by size, in each second round the other way about.
+        """
+        examples = self._drawn()
+        by_size = sorted(range(len(examples)), key=lambda i: rows_of(examples[i]))
+        rounds = [by_size[i : i + self.processes] for i in range(0, len(by_size), self.processes)]
+        dealt = [cards[:: -1 if i % 2 else 1] for i, cards in enumerate(rounds)]
+        mine = [cards[self.rank] for cards in dealt if self.rank < len(cards)]
+        return [examples[i] for i in sorted(mine)]
 
     def wanted(self) -> dict[str, float]:
         """Weights of the skills there are by now, more of what is still answered wrong."""
@@ -167,7 +176,7 @@ class Trainer:
             parameter.grad = part.view_as(parameter)
 
     def _probe(self) -> dict[str, float]:
-        """Measures the skills, which the mixture then follows."""
+        """Measures the skills there are by now, which the mixture then follows."""
         measured, share = self._accuracies(), MEASURED_SHARE if self.measured else 1.0
         for skill, accuracy in measured.items():
             self.accuracies[skill] += share * (accuracy - self.accuracies[skill])
@@ -176,7 +185,7 @@ class Trainer:
 
     def _accuracies(self) -> dict[str, float]:
         """Each process measures its share of the skills."""
-        skills = list(self.recipe.skills)
+        skills = list(self.wanted())
         mine = skills[self.rank :: self.processes]
         count = self.recipe.probe_items
         # what is compiled for training would be compiled again for every shape of the engine's

@@ -20,7 +20,8 @@ class Recipe:
     """Skills with answers that may span canvases: theirs are always of the model's length, and
     where they end counts fully."""
     joins: Mapping[str, int] = field(default_factory=dict)
-    """The step that a skill joins at, of those that cost much or need what others teach."""
+    """The step that a skill joins at, of those that cost much or need what others teach; until then
+    steps are cheap and about little."""
     examples: int = 52
     """Of a step, over all processes."""
     learning_rate: float = 2e-3
@@ -87,31 +88,29 @@ BUNDLED = Recipe(
         "tool_answer",
     ),
     joins={
-        "compare": 600,
-        "colour": 800,
-        "facts": 800,
-        "json": 800,
-        "note": 400,
-        "follow_up": 800,
-        "reverse_long": 600,
+        "follow_up": 1_000,
+        "colour": 1_000,
+        "facts": 1_000,
+        "json": 1_000,
+        "reverse_long": 1_000,
         "add_hundreds": 1_000,
-        "sort_long": 1_200,
-        "think": 1_500,
-        "add_many": 1_500,
-        "add_long": 2_000,
-        "count_up": 1_200,
-        "count_down": 1_200,
-        "table": 1_200,
-        "number_words": 1_500,
-        "function": 1_500,
-        "tool_call": 2_000,
-        "tool_answer": 2_000,
-        "see_map": 600,
-        "see_colour": 1_500,
-        "see_shape": 1_500,
-        "see_count": 2_000,
-        "see_place": 1_500,
-        "see_motion": 2_500,
+        "see_map": 1_000,
+        "think": 2_500,
+        "add_many": 2_500,
+        "sort_long": 2_500,
+        "see_colour": 2_500,
+        "see_shape": 2_500,
+        "see_count": 2_500,
+        "see_place": 2_500,
+        "add_long": 4_000,
+        "count_up": 4_000,
+        "count_down": 4_000,
+        "table": 4_000,
+        "number_words": 4_000,
+        "function": 4_000,
+        "tool_call": 4_000,
+        "tool_answer": 4_000,
+        "see_motion": 4_000,
     },
 )
 

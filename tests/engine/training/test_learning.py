@@ -25,6 +25,7 @@ from palimpsest.engine.training.batches import (
     ExampleSource,
     alike,
     collate,
+    rows_of,
 )
 from palimpsest.engine.training.export import export
 from palimpsest.engine.training.grow import grown
@@ -214,6 +215,18 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(config: ModelConfig, tmp_
 
     for name, tensor in unbroken.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_processes_share_a_steps_examples_and_have_about_as_much_work(config: ModelConfig) -> None:
+    recipe = replace(RECIPE, examples=24)
+    trainers = [Trainer(config, recipe, device=CPU, rank=rank, processes=2) for rank in (0, 1)]
+    one, other = (trainer.share() for trainer in trainers)
+    alone = Trainer(config, recipe, device=CPU).share()
+    work, same = (sum(map(rows_of, share)) for share in (one, other))
+
+    assert sorted(map(rows_of, one + other)) == sorted(map(rows_of, alone))
+    assert len(one) == len(other) == 12
+    assert 0.9 < work / same < 1.1
 
 
 @pytest.mark.slow
