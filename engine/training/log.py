@@ -28,7 +28,8 @@ class RunLog:
         self.task = self.bar.add_task("training", total=steps)
         self.recent: list[dict[str, float]] = []
         self.accuracy = "not measured yet"
-        self.began = self.since = time.monotonic()
+        self.since = time.monotonic()
+        self.began = self.since - _seconds_so_far(path)
 
     def __enter__(self) -> RunLog:
         self.bar.start()
@@ -66,3 +67,9 @@ class RunLog:
         line = {"seconds": round(time.monotonic() - self.began, 1), **line}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _seconds_so_far(path: Path) -> float:
+    """What earlier parts of the same run took."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return json.loads(lines[-1])["seconds"] if lines else 0.0

@@ -301,6 +301,15 @@ def test_a_run_leaves_losses_accuracies_and_a_picture_of_them(
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_log_of_a_resumed_run_counts_the_seconds_of_all_its_parts(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps({"seconds": 100.0, "step": 500, "accuracy": {}}) + "\n")
+    with RunLog(path, steps=1000, rank=0) as log:
+        log.probed(1000, {"reverse": 1.0})
+
+    assert json.loads(path.read_text().splitlines()[-1])["seconds"] >= 100
+
+
 def test_the_recipe_of_the_bundled_model_trains_every_skill() -> None:
     assert set(BUNDLED.skills) == set(SKILLS)
     assert set(BUNDLED.spanning) | set(BUNDLED.joins) <= set(SKILLS)
