@@ -33,8 +33,6 @@ from server_process import ServerProcess, start_server
 from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
 
 PREVIEW = canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_METADATA, max_rate_hz=1_000)
-TICKS_PER_S = 100
-"""Of the times in /proc."""
 RESAMPLES = 4_000
 COUNT = "count from 1 to 40"
 T = TypeVar("T")
@@ -75,6 +73,7 @@ class Round:
     """Median over all steps of all streams, on the engine's clock."""
     request_ms: tuple[float, ...]
     """Of every request, at the client."""
+    seconds: float
     server_cpu_s: float
     resident_mb: float
     """At the end."""
@@ -102,7 +101,7 @@ class Subject:
 
     def run(self, args: argparse.Namespace, number: int, *, sampled: bool = True) -> Round:
         """All streams at once, each with its requests one after the other."""
-        cpu_s = _cpu_s(self.server.process.pid)
+        cpu_s, began = _cpu_s(self.server.process.pid), time.perf_counter()
         steps_ms: list[float] = []
         with futures.ThreadPoolExecutor(args.streams) as pool:
             # by stream and not by chance: the rounds of all servers do the same work
@@ -114,6 +113,7 @@ class Subject:
         return Round(
             step_ms=statistics.median(steps_ms),
             request_ms=request_ms,
+            seconds=time.perf_counter() - began,
             server_cpu_s=_cpu_s(self.server.process.pid) - cpu_s,
             resident_mb=_resident_mb(self.server.process.pid),
         )
@@ -159,8 +159,8 @@ def _requests(
 
 
 def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    """Of all threads, to the nanosecond (clock_getcpuclockid(3))."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def _resident_mb(pid: int) -> float:
@@ -226,10 +226,7 @@ def _tell(text: str) -> None:
 def ratio(pairs: Sequence[Pair], value: Callable[[Round], float]) -> list[float]:
     """Geometric mean over pairs, and its 95 % interval by resampling them."""
     logs = [math.log(value(pair.traced) / value(pair.plain)) for pair in pairs]
-    draw = random.Random(0)
-    means = sorted(statistics.fmean(draw.choices(logs, k=len(logs))) for _ in range(RESAMPLES))
-    found = (statistics.fmean(logs), means[RESAMPLES // 40], means[-RESAMPLES // 40])
-    return [round(math.exp(one), 4) for one in found]
+    return [round(math.exp(one), 4) for one in _interval(logs)]
 
 
 def verdict(found: Sequence[float], bar: float | None) -> str | None:
@@ -259,11 +256,27 @@ def figures(way: Way, pairs: Sequence[Pair]) -> dict[str, object]:
             _cpu_ms([pair.plain for pair in pairs]),
             _cpu_ms([pair.traced for pair in pairs]),
         ],
+        "added_share_of_a_core": _added_share(pairs),
         "resident_mb_first_and_last": [
             round(pairs[0].traced.resident_mb, 1),
             round(pairs[-1].traced.resident_mb, 1),
         ],
     }
+
+
+def _added_share(pairs: Sequence[Pair]) -> list[float]:
+    """What tracing takes of the server's time, and its 95 % interval over pairs."""
+    shares = [
+        (pair.traced.server_cpu_s - pair.plain.server_cpu_s) / pair.plain.seconds for pair in pairs
+    ]
+    return [round(one, 5) for one in _interval(shares)]
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean, and between what means of resampled values lie in 95 of 100 cases."""
+    draw = random.Random(0)
+    means = sorted(statistics.fmean(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return statistics.fmean(values), means[RESAMPLES // 40], means[-RESAMPLES // 40]
 
 
 def _cpu_ms(rounds: Sequence[Round]) -> float:
