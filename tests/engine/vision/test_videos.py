@@ -40,7 +40,9 @@ def frames(calm: Pair) -> list[CutPicture]:
 def test_a_video_becomes_the_text_of_the_references_processor(fps: float) -> None:
     seen = [0, 1, 2, 130]
     metadata = VideoMetadata(total_num_frames=131, fps=fps, frames_indices=seen)
-    names = SimpleNamespace(boi_token="<|image>", video_token="<|video|>", eoi_token="<image|>")
+    names: Any = SimpleNamespace(
+        boi_token="<|image>", video_token="<|video|>", eoi_token="<image|>"
+    )
     inputs = {"num_soft_tokens_per_video": [6], "video_metadata": [metadata]}
     wanted = Gemma4Processor.replace_video_token(names, inputs, 0)
 
@@ -59,15 +61,15 @@ def test_frames_give_the_soft_tokens_of_gemma_4(calm: Pair, frames: list[CutPict
     inputs = reference_inputs(calm, [], frames)
     encoder: Any = calm.reference.model.encoder
     with torch.inference_mode():
-        wanted = Gemma4Model.get_video_features(
+        features: Any = Gemma4Model.get_video_features(
             encoder,
             inputs["pixel_values"],
             inputs["image_position_ids"],
-            torch.tensor([len(frames)]),
-        )
+            torch.LongTensor([len(frames)]),
+        ).pooler_output
         pictures = video_prompt(calm, frames).pictures
         made = vision(map(vision.patches, pictures), attend_pictures)
-    torch.testing.assert_close(made, torch.cat(list(wanted.pooler_output)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(made, torch.cat(list(features)), atol=1e-5, rtol=0)
 
 
 def test_the_engine_writes_what_the_reference_does_of_the_frames(
