@@ -103,7 +103,13 @@ def test_make_lists_every_target_that_it_declares() -> None:
     makefile = (ROOT / "Makefile").read_text()
     declared = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert declared
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     names = {line.split()[0] for line in listed.stdout.splitlines()}
     # `links` is a step of others, for nobody to type
     assert set(declared[1].split()) - {"links"} == names
