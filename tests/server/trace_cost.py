@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from calls import asking
+from calls import COUNT, asking
 from collector import Collector, collector
 from server_process import ServerProcess, start_server
 
@@ -34,7 +34,6 @@ from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
 
 PREVIEW = canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_METADATA, max_rate_hz=1_000)
 RESAMPLES = 4_000
-COUNT = "count from 1 to 40"
 T = TypeVar("T")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 
 from palimpsest.errors import InvalidRequest
 from palimpsest.evaluation.lines import Line, shown
 from palimpsest.media import Image, Video, content_parts
+from palimpsest.v1 import chat_pb2
 
 INLINE = ("data:", "http://", "https://")
 """What a source begins with that is no path."""
@@ -28,8 +28,8 @@ def media_of(line: Line) -> tuple[Medium, ...]:
 
 def digest(media: Sequence[Medium]) -> str:
     """The same for the same content, wherever it came from."""
-    parts = [part.SerializeToString(deterministic=True) for part in content_parts(media, "media")]
-    return hashlib.sha256(json.dumps([part.hex() for part in parts]).encode()).hexdigest()
+    message = chat_pb2.ChatMessage(parts=content_parts(media, "media"))
+    return hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _source(line: Line, field: str, given: object) -> str:

@@ -49,7 +49,10 @@ def test_a_video_becomes_the_text_of_the_references_processor(fps: float) -> Non
     picture = CutPicture(rows=2, columns=3, values=b"")
     video = [VideoFrame(seconds=index / fps, picture=picture) for index in seen]
     ids = tokenizer.build()
-    encode = lambda text: ids.encode(text, add_special_tokens=False).ids  # noqa: E731
+
+    def encode(text: str) -> list[int]:
+        return ids.encode(text, add_special_tokens=False).ids
+
     expanded = expand([tokenizer.PICTURES.video or 0], [video], tokenizer.PICTURES, encode)
     assert ids.decode(expanded.token_ids, skip_special_tokens=False) == wanted
     assert expanded.token_ids == encode(wanted)
