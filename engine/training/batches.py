@@ -53,6 +53,11 @@ class Example:
     half of a long answer."""
     pictures: tuple[Picture, ...] = ()
 
+    @property
+    def prefix(self) -> list[int]:
+        """What the last canvas follows."""
+        return [*self.prompt, *chain.from_iterable(self.canvases[:-1])]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -131,8 +136,7 @@ def _surround(item: Item, random: Random) -> Item:
 
 def rows_of(example: Example) -> int:
     """How many it takes in a batch."""
-    width = len(example.canvases[0])
-    return len(example.prompt) + width * (len(example.canvases) * (1 + COPIES) - 1)
+    return len(example.prefix) + COPIES * sum(map(len, example.canvases))
 
 
 def alike(examples: list[Example]) -> list[list[Example]]:
@@ -141,8 +145,7 @@ def alike(examples: list[Example]) -> list[list[Example]]:
     """
     groups: dict[tuple[int, int], list[Example]] = {}
     for example in examples:
-        prefix = len(example.prompt) + sum(map(len, example.canvases[:-1]))
-        width = max(prefix - 1, NARROWEST - 1).bit_length()
+        width = max(len(example.prefix) - 1, NARROWEST - 1).bit_length()
         groups.setdefault((len(example.canvases[0]), width), []).append(example)
     return list(groups.values())
 
@@ -152,7 +155,7 @@ def collate(examples: list[Example], device: torch.device) -> Batch:
 
     Few different row counts let the matrix library keep its compiled kernels.
     """
-    prefixes = [[*e.prompt, *chain.from_iterable(e.canvases[:-1])] for e in examples]
+    prefixes = [example.prefix for example in examples]
     canvases = [
         (index, len(example.prompt) + place * len(canvas), canvas, example)
         for index, example in enumerate(examples)
