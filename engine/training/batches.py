@@ -9,6 +9,7 @@ what lies before their own start.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from random import Random
@@ -18,10 +19,12 @@ from torch import Tensor
 
 from palimpsest.engine.messages import Picture
 from palimpsest.engine.training import tokenizer
+from palimpsest.engine.training.drawing import seen
 from palimpsest.engine.training.export import IMAGE_BUDGET, processing
 from palimpsest.engine.training.items import Item, Still, assistant, draw
 from palimpsest.engine.training.rendering import Renderer, completion
 from palimpsest.engine.training.skills import SKILLS
+from palimpsest.engine.training.skills.seeing import signs
 from palimpsest.engine.vision.expansion import Expanded, Medium, VideoFrame, expand
 from palimpsest.engine.vision.patches import PictureCutter
 
@@ -52,6 +55,8 @@ class Example:
     """Of a token of the filling in the loss, where one of the answer counts 1: where to stop is
     half of a long answer."""
     pictures: tuple[Picture, ...] = ()
+    sights: tuple[tuple[int, int], ...] = ()
+    """For each part of the pictures, two tokens for what is there."""
 
     @property
     def prefix(self) -> list[int]:
@@ -75,6 +80,8 @@ class Batch:
     """Causal rows of each example."""
     pictures: list[tuple[Picture, ...]]
     """Of each example."""
+    sights: Tensor
+    """[S, 2] for each soft token of the pictures, two tokens for what is there."""
     example: Tensor
     """[K] which example a canvas belongs to."""
     start: Tensor
@@ -103,7 +110,14 @@ class ExampleSource:
         filled = answer + [END_ID] * (-len(answer) % canvas_length)
         starts = range(0, len(filled), canvas_length)
         canvases = [filled[start : start + canvas_length] for start in starts]
-        return Example(prompt.token_ids, canvases, len(answer), filling_weight, prompt.pictures)
+        return Example(
+            prompt.token_ids,
+            canvases,
+            len(answer),
+            filling_weight,
+            prompt.pictures,
+            tuple(self._sights(item, prompt.pictures)),
+        )
 
     def encode(self, text: str) -> list[int]:
         """Token ids of text, special tokens recognised."""
@@ -115,11 +129,23 @@ class ExampleSource:
         media = [self._cut(medium) for medium in item.media]
         return expand(ids, media, tokenizer.PICTURES, self.encode)
 
+    def _sights(self, item: Item, pictures: Sequence[Picture]) -> Iterator[tuple[int, int]]:
+        for still, picture in zip(_stills(item), pictures, strict=True):
+            for shape in seen(still.picture, still.shapes, picture.rows, picture.columns):
+                colour, kind = self.encode("".join(signs(shape)))
+                yield colour, kind
+
     def _cut(self, medium: Still | tuple[Still, ...]) -> Medium:
         if isinstance(medium, Still):
             return self._cutter.cut(medium.picture, IMAGE_BUDGET)
         cut = self._cutter.cut
         return [VideoFrame(seconds=s.seconds, picture=cut(s.picture, IMAGE_BUDGET)) for s in medium]
+
+
+def _stills(item: Item) -> Iterator[Still]:
+    """All pictures in their order."""
+    for medium in item.media:
+        yield from (medium,) if isinstance(medium, Still) else medium
 
 
 def _surround(item: Item, random: Random) -> Item:
@@ -172,10 +198,12 @@ def collate(examples: list[Example], device: torch.device) -> Batch:
     answer = places < ends[:, None]
     before = torch.tensor([p for prefix in prefixes for p in range(len(prefix))] + [0] * filling)
     tokens = [t for ids in (*prefixes, [0] * filling, *(c for _, _, c, _ in canvases)) for t in ids]
+    sights = [sight for example in examples for sight in example.sights]
     tensors = {
         "token_ids": torch.tensor(tokens),
         "positions": torch.cat([before, places.flatten()]),
         "on_canvas": torch.arange(len(tokens)) >= causal + filling,
+        "sights": torch.tensor(sights, dtype=torch.long).view(-1, 2),
         "example": torch.tensor([index for index, *_ in canvases]),
         "start": starts,
         "answer": answer,

@@ -43,13 +43,26 @@ def ground(random: Random, size: tuple[int, int] | None = None) -> Image.Image:
 def drawn(picture: Image.Image, shapes: Sequence[Shape], random: Random) -> Image.Image:
     """The picture with shapes on it, the last on top."""
     picture = picture.copy()
-    pen = ImageDraw.Draw(picture)
     for shape in shapes:
-        width, height = picture.size
-        centre = (shape.centre[0] * width, shape.centre[1] * height)
-        colour = _near(random, COLOURS[shape.colour])
-        KINDS[shape.kind](pen, centre, shape.radius * min(width, height), colour)
+        _draw(picture, shape, _near(random, COLOURS[shape.colour]))
     return picture
+
+
+def seen(
+    picture: Image.Image, shapes: Sequence[Shape], rows: int, columns: int
+) -> list[Shape | None]:
+    """What is in the middle of each of rows · columns equal parts of a picture of these shapes."""
+    numbers = Image.new("L", picture.size)
+    for number, shape in enumerate(shapes, start=1):
+        _draw(numbers, shape, number)
+    middles = numbers.resize((columns, rows), Image.Resampling.NEAREST)
+    return [shapes[number - 1] if number else None for number in middles.tobytes()]
+
+
+def _draw(picture: Image.Image, shape: Shape, fill: object) -> None:
+    width, height = picture.size
+    centre = (shape.centre[0] * width, shape.centre[1] * height)
+    KINDS[shape.kind](ImageDraw.Draw(picture), centre, shape.radius * min(width, height), fill)
 
 
 def _near(random: Random, colour: tuple[int, int, int]) -> tuple[int, int, int]:

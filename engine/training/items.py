@@ -14,6 +14,8 @@ from typing import Any
 
 from PIL import Image
 
+from palimpsest.engine.training.drawing import Shape
+
 HELD_OUT_SHARE = 0.15
 
 Message = Mapping[str, Any]
@@ -33,6 +35,8 @@ class Still:
     """A picture, or a frame of a video."""
 
     picture: Image.Image
+    shapes: tuple[Shape, ...]
+    """What is on it, the last on top."""
     seconds: float = 0.0
     """From the video's start."""
 

@@ -24,7 +24,6 @@ from torch import nn
 from palimpsest.engine.config import ModelConfig, read_config
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.training.batches import Example, ExampleSource, alike, rows_of
-from palimpsest.engine.training.grow import grown
 from palimpsest.engine.training.objective import Loss, loss_of
 from palimpsest.engine.training.probe import Probe
 from palimpsest.engine.training.recipe import Recipe
@@ -73,13 +72,13 @@ class Trainer:
         self.step = 0
 
     def start_from(self, folder: Path) -> None:
-        """Begins with the weights of a checkpoint, which may have fewer layers.
+        """Begins with the weights of a checkpoint; what it lacks, as a vision tower, stays random.
 
-        Raises CheckpointError if it cannot be read, ValueError if a layer finds no place.
+        Raises CheckpointError if it cannot be read, RuntimeError if its layers have other sizes.
         """
         config = read_config(folder)
-        small = load_model(folder, config, dtype=torch.float32, device=self.device)
-        self.model.load_state_dict(grown(small, self.model))
+        known = load_model(folder, config, dtype=torch.float32, device=self.device)
+        self.model.load_state_dict(known.state_dict(), strict=False)
         self.measured = False
 
     def run(self, folder: Path, watcher: Watcher, *, save_every: int) -> None:
@@ -226,6 +225,9 @@ def initialise(model: DiffusionGemma) -> None:
     for name, parameter in model.named_parameters():
         if parameter.ndim >= 2:
             parameter.normal_(0.0, parameter.shape[-1] ** -0.5)
+        elif name.startswith("vision.") and name.endswith(("q_norm.weight", "k_norm.weight")):
+            # sharp from the start: shapes are edges side by side, and an even look finds none
+            parameter.fill_(1.0)
         elif name.endswith(("q_norm.weight", "k_norm.weight")):
             # q · k of unit-variance heads is then of order √D / √D, as if scaled
             parameter.fill_(parameter.shape[0] ** -0.25)

@@ -4,6 +4,7 @@ Half of the canvases have uniform noise and nothing else; the other half were ta
 steps further by the network itself, as generation would, so it learns to mend what it wrote.
 Cross-entropy counts answer tokens fully and the filling after them by the example's weight; the
 router's balance loss keeps experts in use (Fedus, Zoph, Shazeer: "Switch Transformers", eq. 4).
+What the drawn pictures show is known part by part, and so are their soft tokens taught.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ STEPPED_SHARE = 0.5
 AGAIN_SHARE = 0.5
 """Of the micro-batches, those where they are taken a second one."""
 BALANCE_WEIGHT = 0.01
+SIGHT_WEIGHT = 0.5
 EXPERT_ROW_MULTIPLE = 64
 """Few sizes of matrices, which the library compiles one by one."""
 
@@ -59,8 +61,11 @@ def loss_of(model: DiffusionGemma, examples: list[Example], generator: torch.Gen
     ).view_as(clean)
     mean = (errors * batch.weights).sum() / batch.weights.sum()
     right = ((logits.argmax(-1) == clean) | ~batch.answer).all(-1)
+    total = mean + BALANCE_WEIGHT * balance.mean()
+    if shown is not None:
+        total = total + SIGHT_WEIGHT * sight_loss(model, shown, batch)
     return Loss(
-        total=mean + BALANCE_WEIGHT * balance.mean(),
+        total=total,
         answer_cross_entropy=errors[batch.answer].mean().item(),
         exact_share=right[full].float().mean().item(),
         tokens=len(batch.token_ids),
@@ -84,6 +89,20 @@ def look(model: DiffusionGemma, batch: Batch) -> Tensor | None:
         return None
     assert model.vision is not None, "pictures are for networks that see"
     return model.vision(map(model.vision.patches, pictures), attend_pictures)
+
+
+def sight_loss(model: DiffusionGemma, shown: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy of what each part of the pictures shows, read off its soft token alone as if
+    that were the embedding of a text token: so the text network can read it from the first.
+
+    Parts that show a shape count as much together as the ground.
+    """
+    logits = shown.float() @ model.embed_tokens.weight.float().T
+    errors = -logits.log_softmax(-1).gather(1, batch.sights).mean(1)
+    ground = batch.sights[:, 0] == batch.sights[:, 1]
+    halves = [errors[half].mean() for half in (ground, ~ground) if half.any()]
+    share = sum(map(bool, batch.pictures)) / len(batch.pictures)
+    return share * torch.stack(halves).mean()
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ The weight of a skill falls with how well it is answered, see `known_share`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,9 @@ BUNDLED = Recipe(
     },
 )
 
+MORE = replace(BUNDLED, steps=2_600, joins={}, learning_rate=1e-3, vision_rate=3.0)
+"""A round more, of all skills at once, on weights that know some of them (`--start`)."""
+
 SMOKE = Recipe(
     steps=6,
     skills=dict.fromkeys(
@@ -127,4 +130,4 @@ SMOKE = Recipe(
 )
 """A minute's run, to see that everything works."""
 
-RECIPES = {"bundled": BUNDLED, "smoke": SMOKE}
+RECIPES = {"bundled": BUNDLED, "more": MORE, "smoke": SMOKE}

@@ -23,6 +23,7 @@ FILLED_SHARE = 0.6
 """Of the ninths of a picture that is mapped."""
 COLOUR_LETTERS = {name: name[0] for name in COLOURS} | {"black": "k"}
 KIND_LETTERS = {name: name[0] for name in KINDS}
+NOTHING = "."
 _CELLS = [(x, y) for y in (0.18, 0.5, 0.82) for x in (0.18, 0.5, 0.82)]
 
 
@@ -74,10 +75,15 @@ def see_map(random: Random) -> Item:
     ]
     asked, letters = random.choice([("colours", COLOUR_LETTERS), ("shapes", KIND_LETTERS)])
     names = [shape and (shape.colour if asked == "colours" else shape.kind) for shape in shapes]
-    signs = "".join(letters[name] if name else "." for name in names)
+    signs = "".join(letters[name] if name else NOTHING for name in names)
     question = say(random, "map the {}", "draw the {} as letters").format(asked)
     rows = "\n".join(signs[first : first + 3] for first in range(0, 9, 3))
     return _about(random, [shape for shape in shapes if shape], question, rows)
+
+
+def signs(shape: Shape | None) -> tuple[str, str]:
+    """The letters that maps have for a shape's colour and kind."""
+    return (COLOUR_LETTERS[shape.colour], KIND_LETTERS[shape.kind]) if shape else (NOTHING, NOTHING)
 
 
 def see_motion(random: Random) -> Item:
@@ -96,7 +102,8 @@ def see_motion(random: Random) -> Item:
             centre=(x + across * part, y + down * part),
             radius=shape.radius,
         )
-        stills.append(Still(drawn(picture, [moved], random), seconds=float(number)))
+        still = Still(drawn(picture, [moved], random), (moved,), seconds=float(number))
+        stills.append(still)
     question = say(random, "which way did the {} move?", "where did the {} go?")
     text = question.format(shape.kind)
     message = user([{"type": "video"}, {"type": "text", "text": text}])
@@ -109,7 +116,8 @@ def _about(random: Random, shapes: Sequence[Shape], question: str, answer: str) 
     picture = drawn(ground(random), shapes, random)
     message = user([{"type": "image"}, {"type": "text", "text": question}])
     about = f"{question} {answer} {picture.size} {shapes}"
-    return Item(messages=(message,), canonical=about, answer=answer, media=(Still(picture),))
+    still = Still(picture, tuple(shapes))
+    return Item(messages=(message,), canonical=about, answer=answer, media=(still,))
 
 
 def _pair(random: Random) -> list[Shape]:

@@ -8,9 +8,11 @@ from random import Random
 
 import pytest
 
+from palimpsest.engine.training.drawing import Shape, ground, seen
 from palimpsest.engine.training.items import Item, Still, Task, draw, held_out_items
 from palimpsest.engine.training.skills import HARD, SKILLS
 from palimpsest.engine.training.skills.arithmetic import column_sums
+from palimpsest.engine.training.skills.seeing import signs
 from palimpsest.engine.training.skills.tools import NO_TOOL, TOOLS
 
 ALL = pytest.mark.parametrize("task", SKILLS.values(), ids=SKILLS)
@@ -46,6 +48,18 @@ def _shown(item: Item) -> list[str]:
     """What its pictures look like."""
     media = [(one,) if isinstance(one, Still) else one for one in item.media]
     return [sha256(still.picture.tobytes()).hexdigest() for stills in media for still in stills]
+
+
+def test_what_is_in_the_middle_of_each_part_of_a_picture_is_known() -> None:
+    below = Shape(kind="square", colour="blue", centre=(0.5, 0.5), radius=0.5)
+    above = Shape(kind="circle", colour="black", centre=(0.75, 0.25), radius=0.1)
+    picture = ground(Random(0), (90, 90))
+
+    assert seen(picture, [below, above], rows=2, columns=2) == [below, above, below, below]
+    assert seen(picture, [above], rows=5, columns=5) == [
+        above if part == 8 else None for part in range(25)
+    ]
+    assert (signs(above), signs(None)) == (("k", "c"), (".", "."))
 
 
 def test_a_sum_is_on_one_side_in_any_order_and_with_thinking_too() -> None:
