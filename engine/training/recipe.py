@@ -114,8 +114,18 @@ BUNDLED = Recipe(
     },
 )
 
-MORE = replace(BUNDLED, steps=2_600, joins={}, learning_rate=1e-3, vision_rate=3.0)
-"""A round more, of all skills at once, on weights that know some of them (`--start`)."""
+MORE = replace(
+    BUNDLED,
+    steps=3_000,
+    joins={},
+    learning_rate=6e-4,
+    vision_rate=5.0,
+    known_share=0.4,
+    probe_every=250,
+    skills={**BUNDLED.skills, "see_colour": 4.0, "see_shape": 4.0, "see_count": 4.0},
+)
+"""A round more, of all skills at once, on weights that know some of them (`--start`). What is known
+is kept up, as weights soon forget it at a higher rate."""
 
 SMOKE = Recipe(
     steps=6,

@@ -190,11 +190,11 @@ def subjects(args: argparse.Namespace, *ways: Way) -> Iterator[list[Subject]]:
 
 
 def between_launches(args: argparse.Namespace) -> Iterator[Pair]:
-    """Both servers anew for each pair."""
+    """Both servers anew for each pair. Who starts first, and who is measured first, takes turns."""
     for launch in range(1, args.launches + 1):
-        with subjects(args, OFF, UNSAMPLED) as (off, unsampled):
+        with subjects(args, *_in_turn([OFF, UNSAMPLED], launch // 2)) as both:
             rounds: dict[str, Round] = {}
-            for subject in _in_turn([off, unsampled], launch):
+            for subject in _in_turn(both, launch):
                 rounds[subject.way.name] = subject.run(args, launch)
             yield Pair(traced=rounds["unsampled"], plain=rounds["off"])
         _tell(f"launch {launch} of {args.launches}")
