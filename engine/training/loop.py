@@ -72,13 +72,15 @@ class Trainer:
         self.step = 0
 
     def start_from(self, folder: Path) -> None:
-        """Begins with the weights of a checkpoint; what it lacks, as a vision tower, stays random.
+        """Begins with the weights of a checkpoint; a vision tower that it lacks stays random.
 
-        Raises CheckpointError if it cannot be read, RuntimeError if its layers have other sizes.
+        Raises CheckpointError if it cannot be read, RuntimeError if it is of another shape.
         """
         config = read_config(folder)
         known = load_model(folder, config, dtype=torch.float32, device=self.device)
-        self.model.load_state_dict(known.state_dict(), strict=False)
+        ours = self.model.state_dict().items()
+        tower = {name: tensor for name, tensor in ours if name.startswith("vision.")}
+        self.model.load_state_dict(tower | known.state_dict())
         self.measured = False
 
     def run(self, folder: Path, watcher: Watcher, *, save_every: int) -> None:

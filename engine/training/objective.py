@@ -99,6 +99,7 @@ def sight_loss(model: DiffusionGemma, shown: Tensor, batch: Batch) -> Tensor:
     """
     logits = shown.float() @ model.embed_tokens.weight.float().T
     errors = -logits.log_softmax(-1).gather(1, batch.sights).mean(1)
+    # of a shape, the letters of colour and kind differ
     ground = batch.sights[:, 0] == batch.sights[:, 1]
     halves = [errors[half].mean() for half in (ground, ~ground) if half.any()]
     share = sum(map(bool, batch.pictures)) / len(batch.pictures)

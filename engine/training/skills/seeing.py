@@ -73,11 +73,10 @@ def see_map(random: Random) -> Item:
         else None
         for cell in _CELLS
     ]
-    asked, letters = random.choice([("colours", COLOUR_LETTERS), ("shapes", KIND_LETTERS)])
-    names = [shape and (shape.colour if asked == "colours" else shape.kind) for shape in shapes]
-    signs = "".join(letters[name] if name else NOTHING for name in names)
+    place, asked = random.choice([*enumerate(("colours", "shapes"))])
+    letters = "".join(signs(shape)[place] for shape in shapes)
     question = say(random, "map the {}", "draw the {} as letters").format(asked)
-    rows = "\n".join(signs[first : first + 3] for first in range(0, 9, 3))
+    rows = "\n".join(letters[first : first + 3] for first in range(0, 9, 3))
     return _about(random, [shape for shape in shapes if shape], question, rows)
 
 

@@ -111,6 +111,14 @@ def test_a_run_can_begin_with_the_weights_of_a_checkpoint(
         assert torch.equal(tensor, trainer.model.state_dict()[name]), name
 
 
+def test_a_checkpoint_that_lacks_a_layer_is_refused(config: ModelConfig, calm_folder: Path) -> None:
+    another = replace(config.layers[-1], index=len(config.layers))
+    trainer = Trainer(replace(config, layers=(*config.layers, another)), RECIPE, device=CPU)
+
+    with pytest.raises(RuntimeError, match=f"Missing key.*layers.{another.index}"):
+        trainer.start_from(calm_folder)
+
+
 def test_a_tower_that_a_checkpoint_lacks_stays_as_it_began(
     config: ModelConfig, calm_folder: Path, tmp_path: Path
 ) -> None:
