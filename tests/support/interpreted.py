@@ -45,14 +45,14 @@ class _Launch:
         _Launch.patched.clear()
 
 
-def _launch(executor: GridExecutor, *arguments: object, **named: object) -> None:
+def _launch(self: GridExecutor, *arguments: object, **named: object) -> None:
     """Launches with room on the stack for all calls within.
 
     CPython (3.11) maps a stack in pieces of 16 KB and unmaps a piece when its first frame ends, so
     a call made again and again from the edge of a piece maps one each time: half of the time of
     some tests.
     """
-    _call(executor, *arguments, **named)
+    _call(self, *arguments, **named)
 
 
 # a piece holds at least its first frame, and is as large again for those that follow
