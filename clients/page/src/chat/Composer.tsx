@@ -23,7 +23,8 @@ export function Composer(props: {
     const written = text.value.trim();
     if (isRunning || (written === "" && images.value.length === 0)) return;
     const parts = written === "" ? [] : [{ text: written }];
-    const content = images.value.length ? [...parts, ...images.value] : written;
+    // Gemma is asked about what it has seen: pictures before the text
+    const content = images.value.length ? [...images.value, ...parts] : written;
     if (!session.send(content)) return onSettings(true);
     text.value = "";
     images.value = [];
