@@ -1,10 +1,9 @@
 """Training batches: rows of several examples laid end to end.
 
 An example is a prompt, perhaps with pictures, with the canvases of its answer. One pass of the
-network is the prefill, all
-commits and a denoising step of every canvas at once: the prompt and the clean canvases before the
-last are causal rows; the canvases come behind them, each COPIES times with its own noise, and see
-what lies before their own start.
+network is the prefill, all commits and a denoising step of every canvas at once: the prompt and the
+clean canvases before the last are causal rows; the canvases come behind them, each COPIES times
+with its own noise, and see what lies before their own start.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ from palimpsest.engine.vision.patches import PictureCutter
 HISTORY_SHARE = 0.1
 SYSTEM_SHARE = 0.05
 SYSTEMS = ("You are Palimpsest.", "Be brief.", "You are a helpful assistant.", "Answer exactly.")
+LATE_PICTURE_SHARE = 0.3
+"""Of the questions about pictures: those that come before them. Most ask about what was shown."""
 IDLE_THINKING_SHARE = 0.05
 """Of the examples: thinking is on though there is nothing to think about; the thought is empty."""
 ROW_MULTIPLE = 128
@@ -149,8 +150,14 @@ def _stills(item: Item) -> Iterator[Still]:
 
 
 def _surround(item: Item, random: Random) -> Item:
-    """Sometimes there is a system message, an earlier turn, or a switch that changes nothing."""
+    """Sometimes there is a system message, an earlier turn, a question before its picture, or a
+    switch that changes nothing.
+    """
     messages = item.messages
+    if item.media and random.random() < LATE_PICTURE_SHARE:
+        question = messages[-1]
+        parts = sorted(question["content"], key=lambda part: part["type"] != "text")
+        messages = (*messages[:-1], {**question, "content": parts})
     if random.random() < HISTORY_SHARE:
         earlier = draw(SKILLS["reverse"], random, held_out=False)
         messages = (*earlier.messages, assistant(earlier.answer), *messages)
