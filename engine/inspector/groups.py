@@ -23,7 +23,7 @@ GROUPS: Mapping[str, re.Pattern[str]] = {
     "embedding": re.compile(r"embed_tokens\..*"),
     "self-conditioning": re.compile(r"self_conditioning\..*"),
     "norms and scalars": re.compile(r"norm\..*|layers\..*(norm|norm_2|norm_1|scalar)(\..*)?"),
-    "vision": re.compile(r"model\.encoder\.(vision_tower|embed_vision)\..*"),
+    "vision": re.compile(r"(vision|model\.encoder\.(vision_tower|embed_vision))\..*"),
 }
 """By the network's own names, and by published names where the network does not have them."""
 

@@ -17,8 +17,8 @@ class Recipe:
     seed: int = 0
     skills: Mapping[str, float]
     spanning: tuple[str, ...] = ()
-    """Skills with answers that may span canvases: theirs are always of the model's length, and
-    where they end counts fully."""
+    """Skills whose answers may fill canvases or span them: theirs are always of the model's length,
+    and where they end counts fully."""
     joins: Mapping[str, int] = field(default_factory=dict)
     """The step that a skill joins at, of those that cost much or need what others teach; until then
     steps are cheap and about little."""
@@ -79,6 +79,7 @@ BUNDLED = Recipe(
         "see_motion": 0.5,
     },
     spanning=(
+        "think",
         "count_up",
         "count_down",
         "table",
@@ -116,13 +117,23 @@ BUNDLED = Recipe(
 
 MORE = replace(
     BUNDLED,
-    steps=3_000,
+    steps=2_000,
     joins={},
-    learning_rate=6e-4,
-    vision_rate=5.0,
+    learning_rate=8e-4,
+    vision_rate=2.0,
     known_share=0.4,
-    probe_every=250,
-    skills={**BUNDLED.skills, "see_colour": 4.0, "see_shape": 4.0, "see_count": 4.0},
+    probe_every=240,
+    skills={
+        **BUNDLED.skills,
+        "think": 4.0,
+        "count": 2.5,
+        "follow_up": 2.0,
+        "table": 2.0,
+        "tool_answer": 1.2,
+        "see_colour": 2.0,
+        "see_shape": 4.0,
+        "see_count": 4.0,
+    },
 )
 """A round more, of all skills at once, on weights that know some of them (`--start`). What is known
 is kept up, as weights soon forget it at a higher rate."""

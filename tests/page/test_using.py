@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 expect = pytest.importorskip("playwright.sync_api").expect
 
 REVERSE = "reverse the word: storm"
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
-)
+CIRCLE = Path(__file__).parents[1] / "server/openai/circle.png"
 
 
 def saved(page: Page, button: str, folder: Path) -> Path:
@@ -35,15 +32,19 @@ def saved(page: Page, button: str, folder: Path) -> Path:
     return path
 
 
-def test_an_image_is_shown_sent_and_refused_by_a_model_without_eyes(
-    page: Page, tmp_path: Path
-) -> None:
-    image = tmp_path / "pixel.png"
-    image.write_bytes(PIXEL)
-    page.get_by_label("Image files").set_input_files(image)
+def test_an_image_is_shown_sent_and_answered(page: Page) -> None:
+    page.get_by_label("Image files").set_input_files(CIRCLE)
     expect(page.get_by_role("img", name="image 1")).to_be_visible()
-    send(page, "what is this?")
+    ask(page, "what colour is the circle?")
     expect(page.get_by_role("img", name="image 1 of your message")).to_be_visible()
+    expect(conversation(page)).to_contain_text("red")
+
+
+def test_a_file_that_is_no_image_is_refused_by_its_place(page: Page, tmp_path: Path) -> None:
+    image = tmp_path / "cut.png"
+    image.write_bytes(CIRCLE.read_bytes()[:100])
+    page.get_by_label("Image files").set_input_files(image)
+    send(page, "what colour is the circle?")
     expect(page.get_by_role("alert")).to_contain_text("input.prompt.chat.messages[0].parts")
 
 

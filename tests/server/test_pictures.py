@@ -75,7 +75,8 @@ def refused(server: ServerProcess, *parts: Part | str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("budget", "tokens"), [(None, 13 * 21), (70, 6 * 10), (140, 9 * 14), (1120, 26 * 42)]
+    ("budget", "tokens"),
+    [(None, 6 * 10), (70, 6 * 10), (140, 9 * 14), (280, 13 * 21), (1120, 26 * 42)],
 )
 def test_an_image_takes_the_tokens_of_its_budget(
     seeing: ServerProcess, budget: int | None, tokens: int
@@ -106,7 +107,7 @@ def decided(server: ServerProcess, *parts: Part | str) -> list[decide_pb2.LabelS
 
 
 def test_all_candidates_see(seeing: ServerProcess) -> None:
-    answer = generated(seeing, image(), "what?", candidate_count=2)
+    answer = generated(seeing, image(max_soft_tokens=280), "what?", candidate_count=2)
     (more,) = answer.more_candidates
     assert more.usage.prompt_tokens == answer.usage.prompt_tokens > 260
 
@@ -188,7 +189,7 @@ def test_more_images_than_are_looked_at_are_refused(seeing: ServerProcess) -> No
 def test_a_message_of_more_than_four_mebibytes_arrives(seeing: ServerProcess) -> None:
     large = encoded(noise((1_600, 1_200)), "BMP")
     assert len(large) > 5 * 2**20
-    assert count(seeing, image(data=large), "what?") > 200
+    assert count(seeing, image(data=large, max_soft_tokens=280), "what?") > 200
 
 
 def test_the_command_line_shows_files(seeing: ServerProcess, tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def data_url(data: bytes, mime_type: str = "image/png") -> str:
 def chat_tokens(client: OpenAI, *parts: dict[str, Any]) -> int:
     messages: Any = [{"role": "user", "content": [*parts, {"type": "text", "text": "what?"}]}]
     answer = client.chat.completions.create(
-        model="seeing", max_tokens=1, messages=messages, extra_body=ONE_STEP
+        model="palimpsest-tiny", max_tokens=1, messages=messages, extra_body=ONE_STEP
     )
     assert answer.usage is not None
     return answer.usage.prompt_tokens
@@ -244,7 +245,7 @@ def test_a_detail_is_a_budget(
     shown = {"type": "input_image", "image_url": url, "detail": detail}
     asked: Any = [{"role": "user", "content": [shown, {"type": "input_text", "text": "what?"}]}]
     answer = client.responses.create(
-        model="seeing", max_output_tokens=1, input=asked, extra_body=ONE_STEP
+        model="palimpsest-tiny", max_output_tokens=1, input=asked, extra_body=ONE_STEP
     )
     assert answer.usage is not None
     assert answer.usage.input_tokens == expected

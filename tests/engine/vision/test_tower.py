@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from blind import blinded
 from pairs import Pair
 
+from palimpsest.engine.config import read_config
 from palimpsest.engine.vision.tower import Patches, Vision
+from palimpsest.engine.weights import load_model
 
 TOLERANCE = 1e-5
 """fp32, absolute."""
@@ -67,5 +72,9 @@ def test_where_a_patch_stands_matters(calm: Pair) -> None:
         assert (vision([picture]) - vision([turned])).abs().max() > 0.1
 
 
-def test_a_checkpoint_without_vision_weights_sees_nothing(bundled: Pair) -> None:
-    assert bundled.model.network.vision is None
+def test_a_checkpoint_without_vision_weights_sees_nothing(
+    bundled_folder: Path, tmp_path: Path
+) -> None:
+    blind = blinded(bundled_folder, tmp_path)
+    network = load_model(blind, read_config(blind), dtype=torch.float32, device=torch.device("cpu"))
+    assert network.vision is None

@@ -1,6 +1,8 @@
 // OpenAI's client for Node makes each request of the table; scenarios.py is its twin in Python. One JSON
 // object a line. The address and the key are those of OPENAI_BASE_URL and OPENAI_API_KEY.
 
+import { readFileSync } from "node:fs";
+
 import OpenAI from "openai";
 
 const client = new OpenAI({ maxRetries: 0 });
@@ -15,7 +17,8 @@ const PERSON = {
 const CITY = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
 const WEATHER = { name: "get_weather", description: "Weather in a city", parameters: CITY };
 const BUSY = { max_denoising_steps: 1000, confidence_threshold: 0, previews: true, max_rate_hz: 1000 };
-const PIXEL = { type: "image_url", image_url: { url: "data:image/png;base64,AA==" } };
+const COLOUR = { type: "text", text: "what colour is the circle?" };
+const CIRCLE = readFileSync(new URL("circle.png", import.meta.url));
 
 const user = (content) => ({ role: "user", content });
 const ask = (content, more, options) =>
@@ -23,6 +26,10 @@ const ask = (content, more, options) =>
 
 async function text(content, more) {
   return (await ask(content, more)).choices[0].message.content;
+}
+
+function picture(data) {
+  return { type: "image_url", image_url: { url: `data:image/png;base64,${data.toString("base64")}` } };
 }
 
 async function refusal(call) {
@@ -134,7 +141,10 @@ const scenarios = {
     return refusal(() => ask("a word ".repeat(3000)));
   },
   async image() {
-    return refusal(() => ask([{ type: "text", text: "what is this?" }, PIXEL]));
+    return text([picture(CIRCLE), COLOUR]);
+  },
+  async "broken image"() {
+    return refusal(() => ask([COLOUR, picture(Buffer.from("nothing"))]));
   },
 };
 

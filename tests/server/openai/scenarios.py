@@ -4,8 +4,10 @@ One JSON object a line. The address and the key are those of OPENAI_BASE_URL and
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -28,7 +30,8 @@ BUSY = {
     "previews": True,
     "max_rate_hz": 1_000,
 }
-PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+COLOUR = {"type": "text", "text": "what colour is the circle?"}
+CIRCLE = Path(__file__).with_name("circle.png").read_bytes()
 
 
 def user(content: object) -> dict[str, Any]:
@@ -162,8 +165,17 @@ def over_long_prompt() -> str:
     return refusal(lambda: ask("a word " * 3_000))
 
 
+def picture(data: bytes) -> dict[str, Any]:
+    url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 def image() -> str:
-    return refusal(lambda: ask([{"type": "text", "text": "what is this?"}, PIXEL]))
+    return ask([picture(CIRCLE), COLOUR]).choices[0].message.content
+
+
+def broken_image() -> str:
+    return refusal(lambda: ask([COLOUR, picture(b"nothing")]))
 
 
 SCENARIOS = {
@@ -182,6 +194,7 @@ SCENARIOS = {
     "wrong key": wrong_key,
     "over-long prompt": over_long_prompt,
     "image": image,
+    "broken image": broken_image,
 }
 
 if __name__ == "__main__":

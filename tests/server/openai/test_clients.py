@@ -29,7 +29,8 @@ RESULTS = {
     "abort in mid-stream": "then savnac",
     "wrong key": "AuthenticationError 401 invalid_api_key",
     "over-long prompt": "BadRequestError 400 context_length_exceeded messages",
-    "image": "BadRequestError 400 invalid_request messages[0].content[1].image_url",
+    "image": "red",
+    "broken image": "BadRequestError 400 invalid_request messages[0].content[1].image_url",
 }
 
 
