@@ -1,8 +1,9 @@
 """How soon the first draft of an answer about a picture of 280 tokens comes: `make first-draft`.
 
-Each picture is asked about twice, in other words: the second time its soft tokens and the rows
-before the question are cached. A question without a picture stands beside them. Times are the
-client's, from the call to the first draft. Prints a table, and JSON as the last line.
+Each picture is asked about twice, in other words: the second time its soft tokens are cached. Its
+rows are read again, as no page ends between it and a short question. A question without a picture
+stands beside them. Times are the client's, from the call to the first draft. Prints a table, and
+JSON as the last line.
 """
 
 from __future__ import annotations
