@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 import pytest
+from serving import Serve
 
 from palimpsest import AsyncClient, Client, errors
 from palimpsest.events import Started
 from palimpsest.v1 import generation_pb2
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceServicer
 
-Serve = Callable[[DiffusionServiceServicer], str]
 PATIENCE_S = 10.0
 
 

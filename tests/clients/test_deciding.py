@@ -10,11 +10,12 @@ import sys
 
 import pytest
 from rich.console import Console
+from serving import Serve
 
 from palimpsest.deciding import BAR_CELLS, show
 from palimpsest.decisions import Decision, Decisions, LabelScore
 from palimpsest.events import Usage
-from tests.clients.unfinished import PATIENCE_S, Serve, Unfinished
+from tests.clients.unfinished import PATIENCE_S, Unfinished
 
 COMMAND = (sys.executable, "-m", "palimpsest.cli", "decide")
 SHARED = "count the letter "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -11,13 +11,12 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from refusing import refuse
+from serving import Serve
 
 from palimpsest import AsyncClient, Client, errors
 from palimpsest.errors import FieldViolation
 from palimpsest.v1 import generation_pb2
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceServicer
-
-Serve = Callable[[DiffusionServiceServicer], str]
 
 
 class Refusing(DiffusionServiceServicer):

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from serving import Serve
 
 from palimpsest.client import Client, Stream
 from palimpsest.interrupts import interruptible
-from tests.clients.unfinished import PATIENCE_S, Serve, Unfinished
+from tests.clients.unfinished import PATIENCE_S, Unfinished
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Both clients share the rules, so most of these ask the blocking one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Unpack
 
 import grpc
@@ -14,6 +14,7 @@ import pytest
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2
 from refusing import refuse
+from serving import Serve
 
 from palimpsest import AsyncClient, Client, errors
 from palimpsest.events import Commit, Completed, Event
@@ -21,7 +22,6 @@ from palimpsest.requests import Sampling
 from palimpsest.v1 import canvas_pb2, generation_pb2
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceServicer
 
-Serve = Callable[[DiffusionServiceServicer], str]
 Response = generation_pb2.StreamGenerateResponse
 
 C = 4

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pyte
 import pytest
+from serving import Serve
 
 from palimpsest import Client
 from palimpsest.terminal import HIDE_CURSOR, SHOW_CURSOR
-from tests.clients.unfinished import PATIENCE_S, Serve, Unfinished
+from tests.clients.unfinished import PATIENCE_S, Unfinished
 
 
 class Program:

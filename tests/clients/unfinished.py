@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 
 from palimpsest.v1 import canvas_pb2, decide_pb2, generation_pb2
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceServicer
 
-Serve = Callable[[DiffusionServiceServicer], str]
 PATIENCE_S = 20.0
 
 

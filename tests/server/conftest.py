@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 import pytest
 from openai import OpenAI
 from openai_calls import connected
+from otlp_receiver import receiving
 from server_process import ServerProcess, Start, start_server
+from traced import MAX_REQUEST_S, Traced
 
 ORIGIN = "https://page.example"
 
@@ -43,6 +45,25 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     yield start_another
     for started in servers:
         started.stop()
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Runs 32 requests in the same passes."""
+    started = start_server(tmp_path_factory.mktemp("server") / "log", "--max-num-seqs", "32")
+    yield started
+    assert started.stop() == 0, started.log
+
+
+@pytest.fixture(scope="module")
+def traced(start: Start) -> Iterator[Traced]:
+    """One of a module's own, all of whose passes are traced too."""
+    with receiving() as (receiver, endpoint):
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        flags = ("--max-request-seconds", str(MAX_REQUEST_S), "--trace-pass-share", "1")
+        server = start(*flags, environment=environment)
+        yield Traced(server=server, receiver=receiver)
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from scripted_worker import CRASH, ENDLESS, FAIL
 from palimpsest.engine.api import EngineError, EngineStopped, Overloaded
 from palimpsest.server.call import Call
 from palimpsest.server.decide import Decider
-from palimpsest.server.exchange import TokenPrompt
 from palimpsest.server.gate import Gate
 from palimpsest.server.generation import Generator
+from palimpsest.server.prompts import TokenPrompt
 from palimpsest.server.questions import Decided, Inquiry, Question
 from palimpsest.server.supervisor import Supervisor
 

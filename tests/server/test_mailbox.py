@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
-from collections.abc import Coroutine
-from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual_time import run
 
 from palimpsest.engine.api import (
     Committed,
@@ -25,40 +23,8 @@ from palimpsest.engine.api import (
 )
 from palimpsest.server.mailbox import Delivery, Mailbox, Pace
 
-T = TypeVar("T")
 EVERY_STEP = Pace(every_n_steps=1, max_rate_hz=1e9)
 ONE_A_SECOND = Pace(every_n_steps=1, max_rate_hz=1.0)
-
-
-class _VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        super().__init__(_JumpingSelector(self))
-        self.now_s = 0.0
-
-    def time(self) -> float:
-        return self.now_s
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    def __init__(self, loop: _VirtualTimeLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise AssertionError("everybody waits and nobody will wake them")
-        self._loop.now_s += timeout
-        return super().select(0)
-
-
-def run(story: Coroutine[None, None, T]) -> T:
-    loop = _VirtualTimeLoop()
-    try:
-        return loop.run_until_complete(story)
-    finally:
-        loop.close()
 
 
 def prefill() -> Encoded:

@@ -2,97 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import grpc
 import pytest
 from calls import COUNT, REVERSE, asking, deciding, question
 from connect_calls import CONNECT_JSON, call
 from openai_calls import ask, connected
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from otlp_receiver import Receiver, attributes, receiving
-from server_process import ServerProcess, Start
-
-from palimpsest.server import span_names as names
-from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
-
-TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-PARENT_ID = "b7ad6b7169203331"
-TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
-METHOD = "palimpsest.v1.DiffusionService/StreamGenerate"
-MAX_REQUEST_S = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Traced:
-    """A server and where its spans go."""
-
-    server: ServerProcess
-    receiver: Receiver
-
-    def stream(
-        self,
-        request_id: str,
-        sampling: sampling_pb2.SamplingParameters | None = None,
-        *,
-        prompt: str = REVERSE,
-        canvas_length: int | None = None,
-        timeout: float | None = None,
-    ) -> Iterator[generation_pb2.StreamGenerateResponse]:
-        asked = asking(prompt, sampling)
-        asked.request_id = request_id
-        if canvas_length is not None:
-            asked.canvas.canvas_length = canvas_length
-        request = generation_pb2.StreamGenerateRequest(
-            input=asked,
-            preview=canvas_pb2.PreviewOptions(mode=canvas_pb2.PREVIEW_MODE_METADATA),
-        )
-        return self.server.stub.StreamGenerate(
-            request, timeout=timeout, metadata=(("traceparent", TRACEPARENT),)
-        )
-
-
-ENDLESS = sampling_pb2.SamplingParameters(
-    seed=7, max_denoising_steps=1_000, confidence_threshold=0.0
+from otlp_receiver import attributes
+from traced import (
+    ENDLESS,
+    PARENT_ID,
+    TRACE_ID,
+    TRACEPARENT,
+    Traced,
+    duration_ns,
+    named,
+    times_ns,
 )
 
-CALLER = """
-import sys
-from palimpsest import Client
-endless = {"max_denoising_steps": 1_000, "confidence_threshold": 0.0}
-client = Client(sys.argv[1])
-metadata = {"traceparent": sys.argv[2]}
-for _ in client.stream("a", seed=7, metadata=metadata, **endless):
-    print("an event", flush=True)
-"""
+from palimpsest.server import span_names as names
+from palimpsest.v1 import generation_pb2, sampling_pb2
+
+METHOD = "palimpsest.v1.DiffusionService/StreamGenerate"
 SHORT = sampling_pb2.SamplingParameters(seed=7, max_output_tokens=64, max_denoising_steps=2)
-
-
-@pytest.fixture(scope="module")
-def traced(start: Start) -> Iterator[Traced]:
-    with receiving() as (receiver, endpoint):
-        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-        limit = ("--max-request-seconds", str(MAX_REQUEST_S))
-        server = start(*limit, "--trace-pass-share", "1", environment=environment)
-        yield Traced(server=server, receiver=receiver)
-        server.stop()
-
-
-def times_ns(span: Span) -> tuple[int, int]:
-    return span.start_time_unix_nano, span.end_time_unix_nano
-
-
-def duration_ns(span: Span) -> int:
-    return span.end_time_unix_nano - span.start_time_unix_nano
-
-
-def named(spans: list[Span], name: str) -> list[Span]:
-    return [span for span in spans if span.name == name]
 
 
 def test_a_request_is_a_tree_of_prefill_canvases_steps_and_commits(traced: Traced) -> None:
@@ -277,70 +209,3 @@ def test_the_callers_span_is_the_parent(traced: Traced) -> None:
     root = traced.receiver.request_span("parented")
     assert root.trace_id.hex() == TRACE_ID
     assert root.parent_span_id.hex() == PARENT_ID
-
-
-def test_a_cancelled_request_is_told_apart_and_is_no_error(traced: Traced) -> None:
-    stream = traced.stream("cancelled", ENDLESS)
-    assert next(stream).HasField("started")
-    assert next(stream).HasField("snapshot")
-    assert isinstance(stream, grpc.Call)
-    stream.cancel()
-    root = traced.receiver.request_span("cancelled")
-    assert attributes(root)[names.RPC_STATUS] == "CANCELLED"
-    assert root.status.code == Status.STATUS_CODE_UNSET
-    kinds = {span.name for span in traced.receiver.children(root)}
-    assert names.CANVAS_SPAN in kinds, "what was done is shown"
-
-
-def test_a_caller_whose_process_was_killed_has_cancelled(traced: Traced) -> None:
-    trace_id = TRACE_ID[::-1]
-    traceparent = f"00-{trace_id}-{PARENT_ID}-01"
-    command = [sys.executable, "-c", CALLER, traced.server.address, traceparent]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as caller:
-        assert caller.stdout is not None
-        assert caller.stdout.readline(), "the stream runs"
-        caller.kill()
-    root = traced.receiver.wait_for(
-        lambda span: span.trace_id.hex() == trace_id and span.kind == Span.SPAN_KIND_SERVER
-    )
-    assert attributes(root)[names.RPC_STATUS] == "CANCELLED"
-    assert root.status.code == Status.STATUS_CODE_UNSET
-
-
-def test_the_callers_deadline_makes_the_span_an_error(traced: Traced) -> None:
-    with pytest.raises(grpc.RpcError):
-        list(traced.stream("late", ENDLESS, timeout=0.5))
-    root = traced.receiver.request_span("late")
-    assert attributes(root)[names.ERROR_TYPE] == "DEADLINE_EXCEEDED"
-    assert root.status.code == Status.STATUS_CODE_ERROR
-
-
-def test_the_servers_own_limit_ends_a_request_without_deadline(traced: Traced) -> None:
-    with pytest.raises(grpc.RpcError, match="longer than its deadline or the server allows"):
-        list(traced.stream("unbounded", ENDLESS))
-    root = traced.receiver.request_span("unbounded")
-    assert attributes(root)[names.ERROR_TYPE] == "DEADLINE_EXCEEDED"
-    assert root.end_time_unix_nano - root.start_time_unix_nano >= MAX_REQUEST_S * 1e9
-
-
-def test_a_refused_request_is_the_callers_error_and_still_shown(traced: Traced) -> None:
-    with pytest.raises(grpc.RpcError):
-        list(traced.stream("refused", sampling_pb2.SamplingParameters(temperature=-1.0)))
-    root = traced.receiver.request_span("refused")
-    assert attributes(root)[names.RPC_STATUS] == "INVALID_ARGUMENT"
-    assert root.status.code == Status.STATUS_CODE_UNSET
-
-
-def test_a_crash_of_the_engine_is_an_error_of_every_request_in_it(traced: Traced) -> None:
-    stream = traced.stream("crashed", ENDLESS)
-    assert next(stream).HasField("started")
-    assert next(stream).HasField("snapshot")
-    (engine,) = traced.server.engine_pids()
-    os.kill(engine, signal.SIGKILL)
-    with pytest.raises(grpc.RpcError):
-        list(stream)
-    root = traced.receiver.request_span("crashed")
-    assert attributes(root)[names.ERROR_TYPE] == "UNAVAILABLE"
-    assert root.status.code == Status.STATUS_CODE_ERROR
-    kinds = {span.name for span in traced.receiver.children(root)}
-    assert names.CANVAS_SPAN in kinds, "what was done is shown"
