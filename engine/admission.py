@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from palimpsest.engine.commands import Submit
 from palimpsest.engine.filling import Filling
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.logit_controls import Chooser, LogitControls
-from palimpsest.engine.messages import Submit
 from palimpsest.engine.scheduler import Job
 from palimpsest.engine.sequence import Sequence
 from palimpsest.engine.structure.form import Form

@@ -3,13 +3,10 @@
 Importing this loads no torch.
 """
 
-from palimpsest.engine.capacity import (
-    DEFAULT_MAX_NUM_SEQS,
-    DEFAULT_PREFILL_TOKENS,
-    Capacity,
-)
+from palimpsest.engine.capacity import DEFAULT_MAX_NUM_SEQS, DEFAULT_PREFILL_TOKENS, Capacity
 from palimpsest.engine.channel import AsyncChannel, ChannelClosed
 from palimpsest.engine.checkpoint import checkpoint_folder, served_name
+from palimpsest.engine.commands import Cancel, CanvasPlan, Command, Picture, Stop, Submit, Thinking
 from palimpsest.engine.errors import (
     CheckpointError,
     DoesNotFit,
@@ -21,10 +18,7 @@ from palimpsest.engine.errors import (
     PromptTooLong,
     Unsupported,
 )
-from palimpsest.engine.messages import (
-    Cancel,
-    CanvasPlan,
-    Command,
+from palimpsest.engine.events import (
     Committed,
     Draft,
     Encoded,
@@ -37,15 +31,11 @@ from palimpsest.engine.messages import (
     Loading,
     ModelInfo,
     PageCounts,
-    Picture,
     Ready,
     Report,
     RequestEvent,
     Scored,
     Stepped,
-    Stop,
-    Submit,
-    Thinking,
     TokenLogprobs,
     Usage,
 )
@@ -57,20 +47,10 @@ from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.patterns import MAX_PATTERN, compile_pattern
 from palimpsest.engine.structure.transitions import Transitions
 from palimpsest.engine.structure.vocabulary import Vocabulary
-from palimpsest.engine.text import (
-    RESERVED_TEMPLATE_VARIABLES,
-    Detokenizer,
-    Marker,
-    TextCodec,
-)
+from palimpsest.engine.text import RESERVED_TEMPLATE_VARIABLES, Detokenizer, Marker, TextCodec
 from palimpsest.engine.vision.config import BUDGETS
 from palimpsest.engine.vision.expansion import Expanded, PictureTokens, VideoFrame, expand
-from palimpsest.engine.vision.patches import (
-    CutPicture,
-    PictureCutter,
-    Processing,
-    read_processing,
-)
+from palimpsest.engine.vision.patches import CutPicture, PictureCutter, Processing, read_processing
 
 __all__ = [
     "BUDGETS",

@@ -23,10 +23,10 @@ from typing import cast
 import torch
 
 from palimpsest.engine.checkpoint import checkpoint_folder
+from palimpsest.engine.commands import Submit
 from palimpsest.engine.config import read_config, read_json
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.loading import load
-from palimpsest.engine.messages import Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.options import BUNDLED, EngineOptions
 from palimpsest.engine.sampling import Sampling

@@ -22,11 +22,12 @@ from random import Random
 import torch
 
 from palimpsest.engine.checkpoint import checkpoint_folder
+from palimpsest.engine.commands import Submit
 from palimpsest.engine.diffusion import StepFigures
 from palimpsest.engine.engine import Engine
+from palimpsest.engine.events import Committed
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.loading import load
-from palimpsest.engine.messages import Committed, Submit
 from palimpsest.engine.options import BUNDLED, EngineOptions
 from palimpsest.engine.runner import Runner, Sequences
 from palimpsest.engine.sampling import Sampling

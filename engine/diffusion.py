@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.engine.drawing import DrawControls
-from palimpsest.engine.messages import TokenLogprobs
+from palimpsest.engine.events import TokenLogprobs
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import StepNoise
 from palimpsest.engine.sampling import Sampling

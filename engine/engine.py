@@ -12,9 +12,10 @@ from collections.abc import Iterable
 import torch
 
 from palimpsest.engine.admission import begin
+from palimpsest.engine.commands import Cancel, Command, Submit
 from palimpsest.engine.diffusion import StepFigures
+from palimpsest.engine.events import Event, Failed, Frame, Report
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import Cancel, Command, Event, Failed, Frame, Report, Submit
 from palimpsest.engine.noise import CounterNoise, Noise
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.runner import PlainRunner, Runner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from palimpsest.engine.messages import CanvasPlan
+from palimpsest.engine.commands import CanvasPlan
 
 
 class Filling:

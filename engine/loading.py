@@ -13,10 +13,10 @@ from palimpsest.engine.checkpoint import (
 )
 from palimpsest.engine.config import ModelConfig
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
+from palimpsest.engine.events import ModelInfo
 from palimpsest.engine.gpu.choice import uses_fused
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.memory import capacity_of, weight_bytes
-from palimpsest.engine.messages import ModelInfo
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.quantised.reading import Progress, Target
 from palimpsest.engine.sequence import Limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palimpsest.engine.messages import Picture
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, Window, first_seen
 from palimpsest.engine.vision.blocks import uncut
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from palimpsest.engine.diffusion import CanvasState, StepFigures
-from palimpsest.engine.messages import Draft
+from palimpsest.engine.events import Draft
 from palimpsest.engine.shapes import PerRow
 
 

@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.lines import FairLines, LineKey
-from palimpsest.engine.messages import Picture
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import PAGE_TOKENS, OutOfPages, Pages, Window, chain_keys
 from palimpsest.engine.vision.blocks import end_of_next, longest, page_extras, uncut

@@ -13,21 +13,20 @@ from dataclasses import dataclass
 import torch
 
 from palimpsest.engine.cache import KeyValues
+from palimpsest.engine.commands import Picture, Submit
 from palimpsest.engine.diffusion import CanvasState, StepFigures
-from palimpsest.engine.filling import Filling
-from palimpsest.engine.logit_controls import LogitControls
-from palimpsest.engine.messages import (
+from palimpsest.engine.events import (
     Committed,
     Encoded,
     Event,
     Finished,
     FinishReason,
-    Picture,
     Scored,
     Stepped,
-    Submit,
     Usage,
 )
+from palimpsest.engine.filling import Filling
+from palimpsest.engine.logit_controls import LogitControls
 from palimpsest.engine.noise import NoiseKey
 from palimpsest.engine.reports import draft_of
 from palimpsest.engine.scheduler import Job, Turn

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from palimpsest.engine.messages import Committed, Event, PageCounts, Report
+from palimpsest.engine.events import Committed, Event, PageCounts, Report
 from palimpsest.engine.scheduler import Scheduler
 from palimpsest.engine.sequence import Pass
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from palimpsest.engine.messages import Thinking
+from palimpsest.engine.commands import Thinking
 from palimpsest.engine.tiles import LogitsOf, tiles
 
 FREE = -1

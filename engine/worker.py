@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import cast
 
 from palimpsest.engine.channel import Channel, ChannelClosed
+from palimpsest.engine.commands import Command, Stop, Submit
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError
+from palimpsest.engine.events import LoadFailed, Loading, ModelInfo, Ready
 from palimpsest.engine.loading import load
-from palimpsest.engine.messages import Command, LoadFailed, Loading, ModelInfo, Ready, Stop, Submit
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.threads import Threads, threads_for

@@ -19,16 +19,15 @@ from palimpsest.engine.api import (
 from palimpsest.server.answer_record import AnswerRecord
 from palimpsest.server.exchange import (
     AnswerEvent,
-    ChatPrompt,
     Commit,
     Completed,
     Generation,
     PreviewMode,
-    Prompt,
     Snapshot,
     Started,
 )
 from palimpsest.server.mailbox import Delivery
+from palimpsest.server.prompts import ChatPrompt, Prompt
 from palimpsest.server.reading import Reader
 
 

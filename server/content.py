@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from palimpsest.engine.api import BUDGETS, InvalidRequest
-from palimpsest.server.exchange import Content, ImagePart, VideoPart
 from palimpsest.server.media.limits import MAX_IMAGES, MAX_VIDEOS
 from palimpsest.server.media.times import RATE_HZ
+from palimpsest.server.prompts import Content, ImagePart, VideoPart
 from palimpsest.v1 import chat_pb2
 
 MAX_FPS = 240.0

@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from palimpsest.engine.api import RESERVED_TEMPLATE_VARIABLES, InvalidRequest, Unsupported
 from palimpsest.server.content import check_counts, content, refuse_media
-from palimpsest.server.exchange import ChatMessage, ChatPrompt, Json, Tool, ToolCall
+from palimpsest.server.prompts import ChatMessage, ChatPrompt, Json, Tool, ToolCall
 from palimpsest.server.structs import plain
 from palimpsest.v1 import chat_pb2
 

@@ -19,15 +19,13 @@ from palimpsest.server.exchange import (
     JsonSchema,
     Preview,
     PreviewMode,
-    Prompt,
     Regex,
     ResponseFormat,
     ResumePoint,
-    TextPrompt,
-    TokenPrompt,
 )
 from palimpsest.server.mailbox import Pace
 from palimpsest.server.parameters import chosen_sampling
+from palimpsest.server.prompts import Prompt, TextPrompt, TokenPrompt
 from palimpsest.server.questions import Inquiry, Question
 from palimpsest.server.strict import refuse_unsupported
 from palimpsest.v1 import (

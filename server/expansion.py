@@ -14,7 +14,7 @@ from palimpsest.engine.api import (
     TextCodec,
     VideoFrame,
 )
-from palimpsest.server.exchange import ChatPrompt, Prompt, SeenImage, SeenVideo
+from palimpsest.server.prompts import ChatPrompt, Prompt, SeenImage, SeenVideo
 
 IMAGE, VIDEO = "<|image|>", "<|video|>"
 _OPEN, _CLOSE = "<|image>", "<image|>"

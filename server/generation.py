@@ -28,18 +28,12 @@ from palimpsest.server.answer import AnswerWriter
 from palimpsest.server.call import Call
 from palimpsest.server.candidates import candidate_seed, check_count, one_stream
 from palimpsest.server.canvas_control import plan
-from palimpsest.server.exchange import (
-    AnswerEvent,
-    ChatPrompt,
-    Generation,
-    Json,
-    PreviewMode,
-    Prompt,
-)
+from palimpsest.server.exchange import AnswerEvent, Generation, PreviewMode
 from palimpsest.server.expansion import PromptTokens, expand
 from palimpsest.server.gate import Gate
 from palimpsest.server.media.looking import Looker
 from palimpsest.server.prompting import encode
+from palimpsest.server.prompts import ChatPrompt, Json, Prompt
 from palimpsest.server.response_format import ResponseFormats, refuse_endless
 from palimpsest.server.resuming import committed_tokens, refuse_ended, refuse_stopped
 from palimpsest.server.stopping import check_sequences

@@ -19,8 +19,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from palimpsest.engine.api import TextCodec
-from palimpsest.server.exchange import ContentKind, ContentSpan, ToolCall
+from palimpsest.server.exchange import ContentKind, ContentSpan
 from palimpsest.server.parts import Part, call_segments, cut, opened_thought
+from palimpsest.server.prompts import ToolCall
 from palimpsest.server.tool_calls import read_call
 
 LABEL = "thought\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from palimpsest.engine.api import InvalidRequest, ModelInfo, TextCodec
-from palimpsest.server.exchange import (
+from palimpsest.server.prompts import (
     ChatMessage,
     ChatPrompt,
     Content,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from palimpsest.engine.api import InvalidRequest, ModelInfo, TextCodec, Usage
-from palimpsest.server.exchange import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from palimpsest.server.prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 MAX_QUESTIONS = 1_024
 LABELS = (2, 256)

@@ -18,18 +18,11 @@ from palimpsest.server.exchange import (
     Snapshot,
     Speeds,
     Started,
-    ToolCall,
 )
+from palimpsest.server.prompts import ToolCall
 from palimpsest.server.questions import Decided, Decision
 from palimpsest.server.structs import struct
-from palimpsest.v1 import (
-    canvas_pb2,
-    chat_pb2,
-    decide_pb2,
-    generation_pb2,
-    model_pb2,
-    sampling_pb2,
-)
+from palimpsest.v1 import canvas_pb2, chat_pb2, decide_pb2, generation_pb2, model_pb2, sampling_pb2
 
 _FINISH_REASONS = {
     FinishReason.STOP: generation_pb2.FINISH_REASON_STOP,

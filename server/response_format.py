@@ -16,14 +16,8 @@ from palimpsest.engine.api import (
     Vocabulary,
     compile_pattern,
 )
-from palimpsest.server.exchange import (
-    ChatPrompt,
-    Choices,
-    Generation,
-    JsonSchema,
-    Regex,
-    ResponseFormat,
-)
+from palimpsest.server.exchange import Choices, Generation, JsonSchema, Regex, ResponseFormat
+from palimpsest.server.prompts import ChatPrompt
 from palimpsest.server.schemas import SchemaError, schema_pattern
 
 FIELD = "sampling.response_format"

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.struct_pb2 import Struct, Value
 
 from palimpsest.engine.api import InvalidRequest
-from palimpsest.server.exchange import Json
+from palimpsest.server.prompts import Json
 
 MAX_EXACT = 2**53
 """Whole numbers up to this are exact in a double."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from palimpsest.engine.api import InvalidRequest, Marker, Sampling, TextCodec, Thinking
-from palimpsest.server.exchange import ChatPrompt, Generation, Json, Prompt
+from palimpsest.server.exchange import Generation
 from palimpsest.server.parts import opened_thought
+from palimpsest.server.prompts import ChatPrompt, Json, Prompt
 
 FIELD = "sampling.thinking_budget"
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palimpsest.engine.messages import Thinking
+from palimpsest.engine.commands import Thinking
 from palimpsest.engine.shapes import Logits
 from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.paths import best_path

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.engine.messages import Thinking
+from palimpsest.engine.commands import Thinking
 from palimpsest.engine.structure.bridges import UNREACHABLE, walk
 from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.vocabulary import Vocabulary

@@ -16,7 +16,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from palimpsest.engine.messages import Picture
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.training import tokenizer
 from palimpsest.engine.training.drawing import seen
 from palimpsest.engine.training.export import IMAGE_BUDGET, processing

@@ -8,9 +8,10 @@ import operator
 import torch
 
 from palimpsest.engine.capacity import Capacity
+from palimpsest.engine.commands import Submit
 from palimpsest.engine.engine import Engine
+from palimpsest.engine.events import Committed
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import Committed, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.sequence import Limits

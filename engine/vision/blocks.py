@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from palimpsest.engine.messages import Picture
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.pages import PAGE_TOKENS
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from torch import Tensor
 
-from palimpsest.engine.messages import Picture
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.vision.tower import Patches, Vision
 
 KEPT_BYTES = 2**27

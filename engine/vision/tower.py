@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.layers import Mlp, Norm
-from palimpsest.engine.messages import Picture
 from palimpsest.engine.shapes import Features, Hidden, Keys, Queries, Rotation
 from palimpsest.engine.vision.config import VisionConfig
 from palimpsest.kernels.attention import attention

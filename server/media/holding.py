@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 
 from palimpsest.engine.api import Overloaded
-from palimpsest.server.exchange import ChatPrompt, ImagePart, Prompt, VideoPart
+from palimpsest.server.prompts import ChatPrompt, ImagePart, Prompt, VideoPart
 
 _RETRY_AFTER_S = 1.0
 

@@ -11,15 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 from palimpsest.engine.api import InvalidRequest, ModelInfo, Processing, VideoFrame, read_processing
-from palimpsest.server.exchange import (
-    ChatMessage,
-    ChatPrompt,
-    ImagePart,
-    Prompt,
-    SeenImage,
-    SeenVideo,
-    VideoPart,
-)
 from palimpsest.server.media.decoder import Decoder
 from palimpsest.server.media.fetching import Fetcher
 from palimpsest.server.media.formats import image_format, video_format
@@ -28,6 +19,15 @@ from palimpsest.server.media.limits import HELD_BYTES, MAX_SECONDS
 from palimpsest.server.media.times import evenly
 from palimpsest.server.media.unreadable import Unreadable
 from palimpsest.server.media.wire import Job
+from palimpsest.server.prompts import (
+    ChatMessage,
+    ChatPrompt,
+    ImagePart,
+    Prompt,
+    SeenImage,
+    SeenVideo,
+    VideoPart,
+)
 
 
 class Looker:

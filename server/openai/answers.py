@@ -7,13 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from palimpsest.engine.api import FinishReason
-from palimpsest.server.exchange import (
-    AnswerEvent,
-    Commit,
-    Completed,
-    ToolCall,
-)
+from palimpsest.server.exchange import AnswerEvent, Commit, Completed
 from palimpsest.server.openai.logprobs import Position
+from palimpsest.server.prompts import ToolCall
 
 
 @dataclass(slots=True)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from palimpsest.server.exchange import Commit, Completed, ToolCall
+from palimpsest.server.exchange import Commit, Completed
 from palimpsest.server.openai.answers import Answer, finish_reason, positions
 from palimpsest.server.openai.logprobs import Position, TokenTexts, chat_logprobs
+from palimpsest.server.prompts import ToolCall
 
 
 class ChatLayout:

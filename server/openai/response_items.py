@@ -9,9 +9,10 @@ import json
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from palimpsest.server.exchange import Commit, ToolCall
+from palimpsest.server.exchange import Commit
 from palimpsest.server.openai.answers import positions
 from palimpsest.server.openai.logprobs import TokenTexts, chat_logprobs
+from palimpsest.server.prompts import ToolCall
 
 Json = dict[str, Any]
 

@@ -14,16 +14,10 @@ from pairs import Pair
 from replay import answer, random_prompt, run, submit
 
 from palimpsest.engine.checkpoint import checkpoint_folder
+from palimpsest.engine.commands import CanvasPlan, Submit, Thinking
 from palimpsest.engine.engine import Engine
+from palimpsest.engine.events import Committed, Encoded, Event
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import (
-    CanvasPlan,
-    Committed,
-    Encoded,
-    Event,
-    Submit,
-    Thinking,
-)
 from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.sequence import Limits

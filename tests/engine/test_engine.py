@@ -10,10 +10,9 @@ import torch
 from pairs import Pair
 from replay import answer, ending, random_prompt, run, submit
 
+from palimpsest.engine.commands import Cancel, Submit
 from palimpsest.engine.engine import Engine
-from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import (
-    Cancel,
+from palimpsest.engine.events import (
     Encoded,
     Event,
     Failed,
@@ -23,8 +22,8 @@ from palimpsest.engine.messages import (
     Ready,
     Report,
     Stepped,
-    Submit,
 )
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.noise import CounterNoise, CounterStep, NoiseKey
 from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.sampling import MAX_SEED, Sampling

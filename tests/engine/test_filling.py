@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from palimpsest.engine.commands import CanvasPlan
 from palimpsest.engine.filling import Filling
-from palimpsest.engine.messages import CanvasPlan
 
 END, PAD = 1, 0
 

@@ -12,8 +12,9 @@ from random import Random
 from pairs import Pair
 from replay import random_prompt, submit
 
+from palimpsest.engine.commands import Cancel, Command
 from palimpsest.engine.engine import Engine
-from palimpsest.engine.messages import Cancel, Command, Finished
+from palimpsest.engine.events import Finished
 from palimpsest.engine.sampling import Sampling
 
 REQUESTS = int(os.environ.get("PALIMPSEST_REQUESTS", "400"))

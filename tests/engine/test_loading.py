@@ -12,10 +12,10 @@ from replay import random_prompt, run, submit
 from palimpsest.engine.config import read_config
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError, DoesNotFit
+from palimpsest.engine.events import Finished, ModelInfo
 from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.loading import load
 from palimpsest.engine.memory import weight_bytes
-from palimpsest.engine.messages import Finished, ModelInfo
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.weights import contents_of

@@ -9,7 +9,7 @@ from pairs import Pair
 from reference import record
 from replay import answer, drafts, ending, random_prompt, replay
 
-from palimpsest.engine.messages import Committed, FinishReason
+from palimpsest.engine.events import Committed, FinishReason
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.text import TextCodec
 from palimpsest.engine.training.batches import ExampleSource

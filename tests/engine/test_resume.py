@@ -10,8 +10,8 @@ from replay import answer, ending, random_prompt, run, submit
 
 from palimpsest.engine.capacity import DEFAULT_PREFILL_TOKENS
 from palimpsest.engine.engine import Engine
+from palimpsest.engine.events import Encoded, Event, FinishReason, Stepped
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import Encoded, Event, FinishReason, Stepped
 from palimpsest.engine.sampling import Sampling
 
 C = 32

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scheduling import C, picture, scheduler
 
-from palimpsest.engine.messages import Picture
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.scheduler import Job, Turn
 from palimpsest.engine.vision.blocks import longest, uncut

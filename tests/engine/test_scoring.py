@@ -12,10 +12,9 @@ from replay import random_prompt, run, submit
 from torch import Tensor
 
 from palimpsest.engine import tiles
+from palimpsest.engine.commands import CanvasPlan, Submit
 from palimpsest.engine.engine import Engine
-from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import (
-    CanvasPlan,
+from palimpsest.engine.events import (
     Committed,
     Encoded,
     Event,
@@ -23,8 +22,8 @@ from palimpsest.engine.messages import (
     FinishReason,
     Scored,
     Stepped,
-    Submit,
 )
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.noise import CounterNoise, NoiseKey
 from palimpsest.engine.pages import PAGE_TOKENS
 from palimpsest.engine.sampling import Sampling

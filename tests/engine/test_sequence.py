@@ -15,8 +15,7 @@ from replay import answer, ending, random_prompt, run, submit
 from torch import Tensor
 
 from palimpsest.engine.engine import Engine
-from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import (
+from palimpsest.engine.events import (
     Committed,
     Encoded,
     Event,
@@ -25,6 +24,7 @@ from palimpsest.engine.messages import (
     Stepped,
     Usage,
 )
+from palimpsest.engine.loaded_model import LoadedModel
 from palimpsest.engine.noise import NoiseKey
 from palimpsest.engine.sampling import Sampling
 

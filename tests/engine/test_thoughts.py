@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palimpsest.engine.messages import Thinking
+from palimpsest.engine.commands import Thinking
 from palimpsest.engine.thoughts import FREE, ThoughtBudget
 
 OPEN, CLOSE, CALL = 1, 2, 3

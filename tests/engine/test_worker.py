@@ -14,18 +14,10 @@ import pytest
 from replay import answer, random_prompt, run, submit
 
 from palimpsest.engine.channel import Channel, ChannelClosed
+from palimpsest.engine.commands import Cancel, Stop
 from palimpsest.engine.engine import Engine
+from palimpsest.engine.events import Event, Finished, LoadFailed, Loading, Ready, Stepped
 from palimpsest.engine.loading import load
-from palimpsest.engine.messages import (
-    Cancel,
-    Event,
-    Finished,
-    LoadFailed,
-    Loading,
-    Ready,
-    Stepped,
-    Stop,
-)
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.worker import serve

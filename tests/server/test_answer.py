@@ -26,18 +26,14 @@ from palimpsest.server.call import Call
 from palimpsest.server.drafts import DraftWriter
 from palimpsest.server.exchange import (
     AnswerEvent,
-    ChatMessage,
-    ChatPrompt,
     Commit,
     Completed,
     Generation,
     Preview,
     PreviewMode,
-    Prompt,
-    TokenPrompt,
-    ToolCall,
 )
 from palimpsest.server.mailbox import Delivery, Pace
+from palimpsest.server.prompts import ChatMessage, ChatPrompt, Prompt, TokenPrompt, ToolCall
 from palimpsest.v1 import canvas_pb2, generation_pb2
 
 SAMPLING = Sampling(max_output_tokens=64, seed=0)

@@ -25,14 +25,11 @@ from scripted_generator import generating
 from scripted_worker import CRASH, ENDLESS, FAIL_OR_ENDLESS
 from server_process import ServerProcess, Start
 
-from palimpsest.engine.api import (
-    EngineError,
-    EngineStopped,
-    Overloaded,
-)
+from palimpsest.engine.api import EngineError, EngineStopped, Overloaded
 from palimpsest.server.call import Call
-from palimpsest.server.exchange import AnswerEvent, Generation, Started, TokenPrompt
+from palimpsest.server.exchange import AnswerEvent, Generation, Started
 from palimpsest.server.generation import Generator
+from palimpsest.server.prompts import TokenPrompt
 from palimpsest.v1 import canvas_pb2, generation_pb2, sampling_pb2
 
 LAST_SEED = 2**64 - 1

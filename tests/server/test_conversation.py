@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from palimpsest.engine.api import InvalidRequest, Unsupported
 from palimpsest.server.conversation import conversation
-from palimpsest.server.exchange import ChatMessage, Tool, ToolCall
+from palimpsest.server.prompts import ChatMessage, Tool, ToolCall
 from palimpsest.v1 import chat_pb2
 
 SYSTEM = chat_pb2.CHAT_ROLE_SYSTEM

@@ -10,24 +10,10 @@ from google.protobuf.message import Message
 
 from palimpsest.engine.api import InvalidRequest, Sampling, Unsupported
 from palimpsest.server import convert, fields
-from palimpsest.server.exchange import (
-    ChatMessage,
-    ChatPrompt,
-    Preview,
-    PreviewMode,
-    ResumePoint,
-    TextPrompt,
-    TokenPrompt,
-)
+from palimpsest.server.exchange import Preview, PreviewMode, ResumePoint
 from palimpsest.server.mailbox import Pace
-from palimpsest.v1 import (
-    canvas_pb2,
-    chat_pb2,
-    generation_pb2,
-    model_pb2,
-    prompt_pb2,
-    sampling_pb2,
-)
+from palimpsest.server.prompts import ChatMessage, ChatPrompt, TextPrompt, TokenPrompt
+from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2, prompt_pb2, sampling_pb2
 
 USER = chat_pb2.CHAT_ROLE_USER
 UNKNOWN_FIELD = b"\xf8\x3f\x01"

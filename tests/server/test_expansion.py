@@ -19,9 +19,9 @@ from palimpsest.engine.api import (
     VideoFrame,
     checkpoint_folder,
 )
-from palimpsest.server.exchange import ChatMessage, ChatPrompt, Content, SeenImage, SeenVideo
 from palimpsest.server.expansion import PromptTokens, expand
 from palimpsest.server.prompting import encode
+from palimpsest.server.prompts import ChatMessage, ChatPrompt, Content, SeenImage, SeenVideo
 
 MODEL = ModelInfo(
     name="m",

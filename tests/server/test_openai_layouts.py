@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from palimpsest.engine.api import Committed, Stepped
-from palimpsest.server.exchange import AnswerEvent, Commit, ToolCall
+from palimpsest.server.exchange import AnswerEvent, Commit
 from palimpsest.server.openai.answers import first_call_only
 from palimpsest.server.openai.chat import ChatLayout
 from palimpsest.server.openai.members import Members
 from palimpsest.server.openai.messages import chat_messages
+from palimpsest.server.prompts import ToolCall
 
 STEP = Stepped(
     request_id=1,

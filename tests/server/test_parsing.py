@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from palimpsest.engine.api import TextCodec, checkpoint_folder
-from palimpsest.server.exchange import ContentKind, ContentSpan, ToolCall
+from palimpsest.server.exchange import ContentKind, ContentSpan
 from palimpsest.server.parsing import OutputParser, Pieces
+from palimpsest.server.prompts import ToolCall
 
 OUTPUTS = tomllib.loads(Path(__file__).with_name("outputs.toml").read_text())["output"]
 MODEL_TURN = "<bos><|turn>user\nHi<turn|>\n<|turn>model\n"

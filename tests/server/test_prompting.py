@@ -7,15 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.engine.api import (
-    InvalidRequest,
-    ModelInfo,
-    Sampling,
-    TextCodec,
-    checkpoint_folder,
-)
+from palimpsest.engine.api import InvalidRequest, ModelInfo, Sampling, TextCodec, checkpoint_folder
 from palimpsest.engine.capacity import Capacity
-from palimpsest.server.exchange import (
+from palimpsest.server.prompting import encode
+from palimpsest.server.prompts import (
     ChatMessage,
     ChatPrompt,
     Json,
@@ -24,7 +19,6 @@ from palimpsest.server.exchange import (
     Tool,
     ToolCall,
 )
-from palimpsest.server.prompting import encode
 
 MODEL = ModelInfo(
     name="palimpsest-tiny",

@@ -13,8 +13,8 @@ import time
 
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.channel import Channel, ChannelClosed
-from palimpsest.engine.messages import (
-    Cancel,
+from palimpsest.engine.commands import Cancel, Stop, Submit
+from palimpsest.engine.events import (
     Committed,
     Draft,
     Encoded,
@@ -24,8 +24,6 @@ from palimpsest.engine.messages import (
     Ready,
     RequestEvent,
     Stepped,
-    Stop,
-    Submit,
     Usage,
 )
 from palimpsest.engine.sampling import Sampling

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from palimpsest.engine.commands import Command, Submit
 from palimpsest.engine.diffusion import CanvasState, StepFigures, denoise
 from palimpsest.engine.engine import Engine
+from palimpsest.engine.events import Committed, Event, Failed, Finished, Stepped
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import Command, Committed, Event, Failed, Finished, Stepped, Submit
 from palimpsest.engine.model import DiffusionGemma
 from palimpsest.engine.noise import NoiseKey, StepNoise
 from palimpsest.engine.sampling import Sampling

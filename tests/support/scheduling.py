@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from palimpsest.engine.messages import Picture
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.scheduler import Job, Scheduler, Turn
 

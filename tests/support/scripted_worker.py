@@ -10,8 +10,8 @@ from collections import deque
 
 from palimpsest.engine.capacity import Capacity
 from palimpsest.engine.channel import Channel, ChannelClosed
-from palimpsest.engine.messages import (
-    Cancel,
+from palimpsest.engine.commands import Cancel, Stop, Submit
+from palimpsest.engine.events import (
     Committed,
     Draft,
     Encoded,
@@ -25,8 +25,6 @@ from palimpsest.engine.messages import (
     RequestEvent,
     Scored,
     Stepped,
-    Stop,
-    Submit,
     Usage,
 )
 from palimpsest.engine.options import EngineOptions

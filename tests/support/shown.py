@@ -11,7 +11,7 @@ from pairs import Pair
 from replay import random_prompt
 from torch import Tensor
 
-from palimpsest.engine.messages import Picture
+from palimpsest.engine.commands import Picture
 from palimpsest.engine.vision.patches import CutPicture
 
 

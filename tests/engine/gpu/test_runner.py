@@ -11,9 +11,10 @@ from pairs import Pair
 from replay import random_prompt, run, submit
 from shown import noise_picture, show
 
+from palimpsest.engine.commands import Command
 from palimpsest.engine.engine import Engine
+from palimpsest.engine.events import Committed, Event
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.messages import Command, Committed, Event
 from palimpsest.engine.sampling import Sampling
 
 CANVAS = 32

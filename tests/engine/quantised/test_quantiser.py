@@ -20,8 +20,8 @@ from palimpsest.engine import loading as serving
 from palimpsest.engine.config import read_config
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.errors import CheckpointError
+from palimpsest.engine.events import Finished
 from palimpsest.engine.headers import Entry, read_headers, weight_files
-from palimpsest.engine.messages import Finished
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.quantiser.__main__ import main
 from palimpsest.engine.quantiser.formats import FORMATS

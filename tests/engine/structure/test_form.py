@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from palimpsest.engine.messages import Thinking
+from palimpsest.engine.commands import Thinking
 from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.form import Form
 from palimpsest.engine.structure.patterns import compile_pattern

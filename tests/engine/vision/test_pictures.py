@@ -12,8 +12,9 @@ from reference import record
 from replay import answer, replayed_noise, run, submit
 from shown import ShownPrompt, noise_picture, show
 
+from palimpsest.engine.commands import Submit
 from palimpsest.engine.engine import Engine
-from palimpsest.engine.messages import Encoded, Event, Submit, Usage
+from palimpsest.engine.events import Encoded, Event, Usage
 from palimpsest.engine.runner import PlainRunner
 from palimpsest.engine.sampling import Sampling
 from palimpsest.engine.vision.encoder_cache import EncoderCache

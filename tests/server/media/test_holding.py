@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from palimpsest.engine.api import Overloaded
-from palimpsest.server.exchange import ChatMessage, ChatPrompt, ImagePart, TextPrompt, VideoPart
 from palimpsest.server.media.holding import Holding
+from palimpsest.server.prompts import ChatMessage, ChatPrompt, ImagePart, TextPrompt, VideoPart
 
 
 def image(size: int) -> ImagePart:
