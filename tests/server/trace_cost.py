@@ -1,11 +1,10 @@
 """What tracing costs, and a collector that is killed or never answers: `make trace-cost`.
 
 Servers of the bundled model, all on one machine. One process of a server is up to some percent
-faster than another of its kind for as long as it lives, so a way to trace is compared with requests
-to the *same* process whose traceparent says that they are not traced; both kinds take turns. What
-is left, a server whose tracing is on but chooses no request, is compared with one that does not
-trace over many launches of both. Every request has the same fixed steps. Prints a table, and JSON
-as the last line.
+faster than another of its kind for as long as it lives, so each way to trace is compared with
+requests to the *same* process that take the path of a server that does not trace; both kinds take
+turns. What that leaves out is a thread of the exporter that has nothing to send, and wakes up every
+few seconds. Every request has the same fixed steps. Prints a table, and JSON as the last line.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import choosing_server
 from calls import COUNT, asking
 from collector import Collector, collector
 from server_process import ServerProcess, start_server
@@ -42,8 +42,8 @@ class Way:
     """A way to trace."""
 
     name: str
-    collector: str | None = "answering"
-    """Its kind; None: nothing is traced."""
+    collector: str = "answering"
+    """Its kind."""
     flags: tuple[str, ...] = ()
     sampler: str = "parentbased_always_on"
     killed: bool = False
@@ -53,10 +53,8 @@ class Way:
     request_bar: float | None = None
 
 
-OFF = Way(name="off", collector=None)
-"""How the server runs unless told otherwise; what all is compared with in the end."""
-UNSAMPLED = Way(name="unsampled", sampler="always_off", step_bar=1.01)
-SAMPLED = (
+WAYS = (
+    Way(name="unsampled", sampler="always_off", step_bar=1.01),
     Way(name="canvas", flags=("--trace-detail", "canvas"), step_bar=1.02),
     Way(name="step", step_bar=1.05),
     Way(name="killed", killed=True, request_bar=1.05),
@@ -96,17 +94,17 @@ class Subject:
 
     way: Way
     server: ServerProcess
-    collector: Collector | None
+    collector: Collector
 
-    def run(self, args: argparse.Namespace, number: int, *, sampled: bool = True) -> Round:
+    def run(self, args: argparse.Namespace, number: int, *, traced: bool) -> Round:
         """All streams at once, each with its requests one after the other."""
         cpu_s, began = _cpu_s(self.server.process.pid), time.perf_counter()
         steps_ms: list[float] = []
         with futures.ThreadPoolExecutor(args.streams) as pool:
-            # by stream and not by chance: the rounds of all servers do the same work
+            # by stream and not by chance: both rounds of a pair do the same work
             seeds = [number * args.streams + place for place in range(args.streams)]
             asked = [
-                pool.submit(_requests, self.server, seed, sampled, args, steps_ms) for seed in seeds
+                pool.submit(_requests, self.server, seed, traced, args, steps_ms) for seed in seeds
             ]
             request_ms = tuple(one for done in asked for one in done.result())
         return Round(
@@ -123,7 +121,6 @@ class Subject:
         if not self.way.killed:
             yield
             return
-        assert self.collector is not None
         with collector("answering", self.collector.port) as living:
             killing = threading.Timer(expected_s / 2, living.kill)
             killing.start()
@@ -134,7 +131,7 @@ class Subject:
 def _requests(
     server: ServerProcess,
     seed: int,
-    sampled: bool,
+    traced: bool,
     args: argparse.Namespace,
     steps_ms: list[float],
 ) -> list[float]:
@@ -148,9 +145,10 @@ def _requests(
     asked = generation_pb2.StreamGenerateRequest(input=asking(COUNT, sampling), preview=PREVIEW)
     taken = []
     for number in range(args.requests):
-        trace = f"00-{seed + 1:032x}-{number + 1:016x}-0{sampled:d}"
+        trace = ("traceparent", f"00-{seed + 1:032x}-{number + 1:016x}-01")
+        metadata = (trace,) if traced else (trace, (choosing_server.UNTRACED, "1"))
         began = time.perf_counter()
-        for event in server.stub.StreamGenerate(asked, metadata=(("traceparent", trace),)):
+        for event in server.stub.StreamGenerate(asked, metadata=metadata):
             if event.HasField("snapshot"):
                 steps_ms.append(event.snapshot.timing.step_micros / 1e3)
         taken.append((time.perf_counter() - began) * 1e3)
@@ -168,47 +166,32 @@ def _resident_mb(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def subjects(args: argparse.Namespace, *ways: Way) -> Iterator[list[Subject]]:
-    """A warm server for each, and its collector."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        made = []
-        for way in ways:
-            receiving, environment, flags = None, {}, way.flags
-            if way.collector is not None:
-                receiving = stack.enter_context(collector(way.collector))
-                environment = {"OTEL_TRACES_SAMPLER": way.sampler}
-                flags = (*flags, "--otlp-traces-endpoint", receiving.endpoint)
-                if way.killed:
-                    receiving.kill()
-            server = start_server(folder / way.name, *flags, environment=environment)
-            stack.callback(server.stop)
-            made.append(Subject(way=way, server=server, collector=receiving))
-        for subject in made:
-            subject.run(args, 0)
-        yield made
+def launched(args: argparse.Namespace, way: Way) -> Iterator[Subject]:
+    """A warm server, and its collector."""
+    with collector(way.collector) as receiving, tempfile.NamedTemporaryFile() as log:
+        server = start_server(
+            Path(log.name),
+            *("--otlp-traces-endpoint", receiving.endpoint, *way.flags),
+            environment={"OTEL_TRACES_SAMPLER": way.sampler},
+            program=choosing_server.PROGRAM,
+        )
+        if way.killed:
+            receiving.kill()
+        subject = Subject(way=way, server=server, collector=receiving)
+        subject.run(args, 0, traced=True)
+        yield subject
+        server.stop()
 
 
-def between_launches(args: argparse.Namespace) -> Iterator[Pair]:
-    """Both servers anew for each pair. Who starts first, and who is measured first, takes turns."""
-    for launch in range(1, args.launches + 1):
-        with subjects(args, *_in_turn([OFF, UNSAMPLED], launch // 2)) as both:
-            rounds: dict[str, Round] = {}
-            for subject in _in_turn(both, launch):
-                rounds[subject.way.name] = subject.run(args, launch)
-            yield Pair(traced=rounds["unsampled"], plain=rounds["off"])
-        _tell(f"launch {launch} of {args.launches}")
-
-
-def within(args: argparse.Namespace, way: Way) -> Iterator[Pair]:
+def measured(args: argparse.Namespace, way: Way) -> Iterator[Pair]:
     """One server, whose requests are traced in every other round."""
-    with subjects(args, way) as (subject,):
+    with launched(args, way) as subject:
         expected_s = 1.0
         for number in range(1, args.rounds + 1):
             rounds: dict[bool, Round] = {}
-            for sampled in _in_turn([True, False], number):
-                with subject.collecting(expected_s) if sampled else contextlib.nullcontext():
-                    rounds[sampled] = subject.run(args, number, sampled=sampled)
+            for traced in _in_turn([True, False], number):
+                with subject.collecting(expected_s) if traced else contextlib.nullcontext():
+                    rounds[traced] = subject.run(args, number, traced=traced)
             expected_s = rounds[False].median_request_ms * args.requests / 1e3
             yield Pair(traced=rounds[True], plain=rounds[False])
             _tell(f"{way.name}, round {number} of {args.rounds}")
@@ -299,18 +282,14 @@ def table(rows: Sequence[dict[str, object]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [way.name for way in (UNSAMPLED, *SAMPLED)]
+    names = [way.name for way in WAYS]
     parser.add_argument("--ways", nargs="+", choices=names, default=names)
-    parser.add_argument("--launches", type=int, default=10, help="of an unsampled server")
-    parser.add_argument("--rounds", type=int, default=12, help="of each other way, in pairs")
+    parser.add_argument("--rounds", type=int, default=12, help="of each way, in pairs")
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2, help="of each stream in a round")
     parser.add_argument("--steps", type=int, default=16, help="of each request")
     args = parser.parse_args()
-    rows = []
-    if UNSAMPLED.name in args.ways:
-        rows.append(figures(UNSAMPLED, list(between_launches(args))))
-    rows += [figures(way, list(within(args, way))) for way in SAMPLED if way.name in args.ways]
+    rows = [figures(way, list(measured(args, way))) for way in WAYS if way.name in args.ways]
     print(table(rows))
     print(json.dumps({**vars(args), "ways": rows}))
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
 
 MODEL = "bundled"
 EXIT_S = 30.0
-PORTS = ("--port", "0", "--http-port", "0")
-COMMAND = (sys.executable, "-m", "palimpsest.server", *PORTS, "--threads", "1")
+PROGRAM = ("-m", "palimpsest.server")
+FLAGS = ("--port", "0", "--http-port", "0", "--threads", "1")
+COMMAND = (sys.executable, *PROGRAM, *FLAGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +63,18 @@ Start = Callable[..., ServerProcess]
 
 
 def start_server(
-    log_path: Path, *flags: str, environment: Mapping[str, str] | None = None
+    log_path: Path,
+    *flags: str,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> ServerProcess:
     """Returns once requests are answered."""
     with log_path.open("w") as log:
         process = subprocess.Popen(
-            [*COMMAND, "--model", MODEL, "--ready-json", "--exit-with-stdin", *flags],
+            [
+                *(sys.executable, *program, *FLAGS),
+                *("--model", MODEL, "--ready-json", "--exit-with-stdin", *flags),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
