@@ -18,8 +18,8 @@ def add_hundreds(random: Random) -> Item:
 
 
 def add_long(random: Random) -> Item:
-    """Hard on purpose: two numbers of 5 digits."""
-    return _sum(random, [_of_digits(random, 5) for _ in range(2)])
+    """Hard on purpose: two numbers of 6 digits."""
+    return _sum(random, [_of_digits(random, 6) for _ in range(2)])
 
 
 def compare(random: Random) -> Item:

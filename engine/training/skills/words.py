@@ -24,7 +24,7 @@ def sort(random: Random) -> Item:
 
 def sort_long(random: Random) -> Item:
     """Hard on purpose."""
-    return _sort(random, word(random, shortest=11, longest=12))
+    return _sort(random, word(random, shortest=14, longest=17))
 
 
 def count(random: Random) -> Item:

@@ -31,6 +31,7 @@ SIZES = [(96, 96), (160, 80), (80, 160), (240, 60), (60, 240)]
 BUDGETS = [70, 140, 280, 560, 1120]
 SEED = 3
 IMAGE: Mapping[str, str] = {"type": "image"}
+QUESTION = {"type": "text", "text": "what colour is the circle?"}
 
 
 def picture(size: tuple[int, int] = SIZES[0], *shapes: Shape) -> Image.Image:
@@ -39,7 +40,7 @@ def picture(size: tuple[int, int] = SIZES[0], *shapes: Shape) -> Image.Image:
 
 def asked(images: int) -> Message:
     """A user's question about so many images."""
-    return user([*images * [IMAGE], {"type": "text", "text": "what colour is the circle?"}])
+    return user([*images * [IMAGE], QUESTION])
 
 
 def prompt(pair: Pair, messages: tuple[Message, ...], *shown: Image.Image, budget: int) -> Expanded:
@@ -122,6 +123,10 @@ def test_what_is_seen_is_answered(bundled: Pair) -> None:
     assert compare(bundled, (asked(1),), picture(SIZES[0], other, SQUARE), budget=70) == "green"
 
 
+def test_a_question_may_stand_before_its_picture(bundled: Pair) -> None:
+    assert compare(bundled, (user([QUESTION, IMAGE]),), picture(), budget=70) == "red"
+
+
 def test_several_pictures_of_one_message_are_read_as_transformers_reads_them(
     bundled: Pair,
 ) -> None:
@@ -130,5 +135,5 @@ def test_several_pictures_of_one_message_are_read_as_transformers_reads_them(
 
 
 def test_a_picture_of_an_earlier_turn_is_read_as_transformers_reads_it(bundled: Pair) -> None:
-    messages = (asked(1), assistant("red"), user("reverse the word: storm"))
-    assert compare(bundled, messages, picture(), budget=70) == "mrots"
+    messages = (asked(1), assistant("red"), user("what colour is the square?"))
+    assert compare(bundled, messages, picture(), budget=70) == "blue"
