@@ -24,9 +24,10 @@ setup: .venv/stamp ## Install everything into .venv (again only when the pins ch
 demo: setup ## Start the server, stream three prompts with live canvases, print latencies
 	$(BIN)/palimpsest demo
 
-# In two processes; each takes whole files, whose tests share servers.
+# In two processes; each takes whole files, whose tests share servers, in the order of their names:
+# sorted by how many tests they have, the long ones of few tests would come last.
 test: setup $(OPENAI)/node_modules ## Run the tests
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup links ## Style, import arrows, contract, Dockerfile
 	$(BIN)/ruff check
