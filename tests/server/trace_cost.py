@@ -178,9 +178,11 @@ def launched(args: argparse.Namespace, way: Way) -> Iterator[Subject]:
         if way.killed:
             receiving.kill()
         subject = Subject(way=way, server=server, collector=receiving)
-        subject.run(args, 0, traced=True)
-        yield subject
-        server.stop()
+        try:
+            subject.run(args, 0, traced=True)
+            yield subject
+        finally:
+            server.stop()
 
 
 def measured(args: argparse.Namespace, way: Way) -> Iterator[Pair]:

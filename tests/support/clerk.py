@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
-from google.rpc import error_details_pb2, status_pb2
+from google.protobuf import duration_pb2
+from google.rpc import error_details_pb2
+from refusing import refuse
 
 from palimpsest.v1 import canvas_pb2, chat_pb2, generation_pb2, model_pb2, prompt_pb2
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceServicer
+
+A_MILLISECOND = duration_pb2.Duration(nanos=1_000_000)
 
 
 class Clerk(DiffusionServiceServicer):
@@ -44,7 +47,8 @@ class Clerk(DiffusionServiceServicer):
                 gone.wait()
             case "busy" if self.turned_away < 3:
                 self.turned_away += 1
-                _turn_away(context)
+                hint = error_details_pb2.RetryInfo(retry_delay=A_MILLISECOND)
+                refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full", hint)
         yield from _answered(prompt.split(), request.input.prompt.chat.tools)
 
 
@@ -63,13 +67,3 @@ def _answered(
         )
     usage = generation_pb2.Usage(output_tokens=2 * len(words), canvases=len(words))
     yield response(completed=generation_pb2.Completed(usage=usage))
-
-
-def _turn_away(context: grpc.ServicerContext) -> None:
-    """Refuses for a millisecond."""
-    hint = any_pb2.Any()
-    hint.Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=1_000_000)))
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
-    status = status_pb2.Status(code=code.value[0], details=[hint])
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(code, "the queue is full")
