@@ -22,7 +22,7 @@ KEY = "quantization_config"
 MODELOPT_FILE = "hf_quant_config.json"
 OWN: Mapping[str, Bits] = {"w6a8": 6, "w4a8": 4}
 """Our own formats, and the bits of their experts."""
-OWN_LAYOUT = 1
+OWN_LAYOUT = 2
 """Counts up when bytes come to mean something else."""
 SUPPORTED = (
     Float8().name,

@@ -34,8 +34,8 @@ formats:
                The layout of compressed-tensors, which other servers load.
   nvfp4        dense MLP and experts in four bits, a scale for 16 columns; about a third.
                The layout of compressed-tensors, weights alone.
-  w6a8         experts in six bits with a scale for 64 columns, the rest as in fp8-dynamic; about
-               two fifths. Errors as in fp8-dynamic. This server's own layout.
+  w6a8         experts in six bits with a scale for 64 or 128 columns, the rest as in fp8-dynamic;
+               about two fifths. Errors as in fp8-dynamic. This server's own layout.
   w4a8         experts in four bits so; about 30 %. Errors as in nvfp4. This server's own layout.
 
 A run that is cut short goes on when the same command is given again. Beside the weights stand

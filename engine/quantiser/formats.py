@@ -145,5 +145,5 @@ FORMATS: Mapping[str, Format] = {
         ),
     ),
     "w6a8": _own("w6a8", "2.6 %"),
-    "w4a8": _own("w4a8", "10.1 %"),
+    "w4a8": _own("w4a8", "10.2 %"),
 }

@@ -13,7 +13,8 @@ from palimpsest.kernels.fused.expert_gate_up_low import expert_gate_up_low
 from palimpsest.kernels.fused.expert_rows import ExpertRows, expert_rows
 from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.routing import routing, routing_reference
-from palimpsest.kernels.lowbit import Bits, LowBit, quantise_low
+from palimpsest.kernels.lowbit import UNITS_OF_A_GROUP, Bits, LowBit, quantise_low
+from palimpsest.kernels.quantise import GROUP
 from palimpsest.kernels.shapes import ExpertIds
 
 CANVASES = (1, 4, 16)
@@ -24,14 +25,20 @@ class Stored:
     """What weights are stored in."""
 
     suffix: str
-    bits: float
-    """Of a weight, with its share of the scales of groups."""
+    bits: int
+    """Of a weight, without its share of scales."""
     low: Bits | None = None
 
     @property
     def quantised(self) -> bool:
         """Whether products are of eight-bit numbers."""
         return self.suffix != ""
+
+    def weight_bytes(self, count: int, *, gated: bool) -> int:
+        """Of `count` weights; in few bits with their groups' scales, in 16 bits."""
+        columns = GROUP if gated else UNITS_OF_A_GROUP * GROUP
+        scales = 0 if self.low is None else count // columns * 16
+        return (count * self.bits + scales) // 8
 
     def weights(self, make: Make, *shape: int, gated: bool) -> Rounded | LowBit:
         """Such that outputs are about one."""
@@ -44,8 +51,8 @@ class Stored:
 
 IN_EIGHT_BITS = (
     Stored(suffix=" e4m3", bits=8),
-    Stored(suffix=" w6a8", bits=6.25, low=6),
-    Stored(suffix=" w4a8", bits=4.25, low=4),
+    Stored(suffix=" w6a8", bits=6, low=6),
+    Stored(suffix=" w4a8", bits=4, low=4),
 )
 
 
@@ -105,13 +112,13 @@ def _gate_up(sizes: Sizes, width: int, stored: Stored) -> Case:
 
     settings = {"experts_per_row": sizes.experts_per_row}
     launch = expert_gate_up if stored.low is None else expert_gate_up_low
-    weights_bytes = int(sizes.experts * 2 * inner * hidden * stored.bits / 8)
     return Case(
         name=f"expert gate and up, {rows} rows{stored.suffix}",
         inputs=inputs,
         run=lambda given: launch(*given[:2], lists=given[3], **settings),
         reference=lambda given: expert_gate_up_reference(*given[:2], ids=given[2]),
-        bytes=weights_bytes + (rows * hidden + slots * inner) * width,
+        bytes=stored.weight_bytes(sizes.experts * 2 * inner * hidden, gated=True)
+        + (rows * hidden + slots * inner) * width,
         flops=4 * slots * inner * hidden,
         quantised=stored.quantised,
         multiplies=True,
@@ -129,13 +136,14 @@ def _down(sizes: Sizes, width: int, itemsize: int, stored: Stored) -> Case:
         return a, weights, ids, _rows_of(ids, sizes), make.dtype
 
     launch = expert_down if stored.low is None else expert_down_low
-    weights_bytes = int(sizes.experts * hidden * inner * stored.bits / 8)
     return Case(
         name=f"expert down, {rows} rows{stored.suffix}",
         inputs=inputs,
         run=lambda given: launch(*given[:2], lists=given[3], dtype=given[4]),
         reference=lambda given: expert_down_reference(*given[:2], ids=given[2], dtype=given[4]),
-        bytes=weights_bytes + slots * inner * width + slots * hidden * itemsize,
+        bytes=stored.weight_bytes(sizes.experts * hidden * inner, gated=False)
+        + slots * inner * width
+        + slots * hidden * itemsize,
         flops=2 * slots * inner * hidden,
         quantised=stored.quantised,
         multiplies=True,

@@ -15,7 +15,7 @@ import triton.language as tl
 
 from palimpsest.kernels.fused.expert_rows import ExpertRows
 from palimpsest.kernels.fused.expert_tiles import load_columns, rows_of_a_tile, store_gated
-from palimpsest.kernels.fused.low_bit import LowOperands, load_parts, load_scales
+from palimpsest.kernels.fused.low_bit import LowOperands, load_scales, load_unit
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded
 from palimpsest.kernels.lowbit import LowBit
 from palimpsest.kernels.quantise import GROUP
@@ -49,7 +49,7 @@ def expert_gate_up_low(
         made.values,
         made.scales,
         rows,
-        operands.lines,
+        operands.units,
         H=weights.columns,
         INNER=inner,
         K=experts_per_row,
@@ -76,7 +76,7 @@ def _expert_gate_up_low_kernel(
     gated,
     gated_scales,
     rows,
-    lines,
+    units,
     H: tl.constexpr,
     INNER: tl.constexpr,
     K: tl.constexpr,
@@ -102,7 +102,7 @@ def _expert_gate_up_low_kernel(
         # stages asked for here let the loads of scales run ahead too, which feed no product
         for step in tl.range(0, STEPS, num_stages=STAGES):
             unit = first_unit + step
-            left, right = load_parts(first_planes, third_planes, unit, lines, TMA, EMULATED)
+            left, right = load_unit(first_planes, third_planes, unit, units, TMA, EMULATED)
             of_left, of_right = load_scales(pairs, unit)
             t = load_columns(x, row, live, step * 2 * GROUP, H, GROUP)
             acc += tl.dot(left, t) * of_left[:, None]

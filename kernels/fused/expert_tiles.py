@@ -39,7 +39,7 @@ def load_columns(x, row, live, k, K: tl.constexpr, BLOCK_K: tl.constexpr):
     """Of the given rows of a matrix [rows, K], the tile [BLOCK_K, rows] at `k`; else zeros."""
     column = k + tl.arange(0, BLOCK_K)
     mask = live[:, None] & (column < K)[None, :]
-    return tl.load(x + row[:, None] * K + column[None, :], mask=mask, other=0.0).T
+    return tl.load(x + (row[:, None] * K + column[None, :]), mask=mask, other=0.0).T
 
 
 @triton.jit

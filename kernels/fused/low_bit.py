@@ -35,38 +35,103 @@ class LowOperands:
     first_planes: Operand
     """Read two planes at once: each load of its own costs 15 instructions and a barrier a step."""
     third_planes: Operand | None
-    """The same lines, one plane at once; None for 4 bits."""
-    lines: int
+    """The same bytes, one plane at once; None for 4 bits."""
+    units: int
     pairs: PairsOfScales
     tma: bool
 
     @classmethod
     def of(cls, weight: LowBit, *, tma: bool | None) -> LowOperands:
-        """`tma` None means what the device can do."""
-        lines = weight.planes.view(-1, LINE_BYTES)
-        first, tma = tiled(lines, [2 * PLANE_LINES, LINE_BYTES], tma=tma)
+        """For `load_unit`; `tma` None means what the device can do."""
+        return cls._of(weight, weight.planes.view(-1, LINE_BYTES), [], tma=tma)
+
+    @classmethod
+    def of_two(cls, weight: LowBit, *, tma: bool | None) -> LowOperands:
+        """For `load_two_units`."""
+        lines = weight.planes.view(-1, weight.planes.shape[-1] // LINE_BYTES, LINE_BYTES)
+        return cls._of(weight, lines, [2], tma=tma)
+
+    @classmethod
+    def _of(
+        cls, weight: LowBit, lines: Tensor, at_once: list[int], *, tma: bool | None
+    ) -> LowOperands:
+        first, tma = tiled(lines, [*at_once, 2 * PLANE_LINES, LINE_BYTES], tma=tma)
         third = None
         if weight.bits == 6:
-            third, _ = tiled(lines, [PLANE_LINES, LINE_BYTES], tma=tma)
-        pairs = weight.scales.view(torch.int32).flatten()
-        return cls(first_planes=first, third_planes=third, lines=len(lines), pairs=pairs, tma=tma)
+            third, _ = tiled(lines, [*at_once, PLANE_LINES, LINE_BYTES], tma=tma)
+        return cls(
+            first_planes=first,
+            third_planes=third,
+            units=weight.planes.shape[:-1].numel(),
+            pairs=weight.scales.view(torch.int32).flatten(),
+            tma=tma,
+        )
 
 
 @triton.jit
-def load_parts(first_planes, third_planes, unit, lines, TMA: tl.constexpr, EMULATED: tl.constexpr):
-    """Parts X and Y of a unit, each [128, 64] in e4m3; of `lines` lines of planes in all."""
-    at = unit * (64 if third_planes is None else 96)
-    two = load_tile(first_planes, at, 0, lines, 128, 64, 128, TMA)
+def load_unit(first_planes, third_planes, unit, units, TMA: tl.constexpr, EMULATED: tl.constexpr):
+    """Parts X and Y of one of `units` units, each [128, 64] in e4m3."""
+    lines: tl.constexpr = 64 if third_planes is None else 96
+    at = unit * lines
+    two = load_tile(first_planes, at, 0, units * lines, 128, 64, 128, TMA)
     # [plane, h, w, g, q, j, i, b] as [h, w, i, g, j, q, b, plane]
     two = tl.permute(tl.reshape(two, (2, 2, 4, 8, 4, 2, 2, 4)), (1, 2, 6, 3, 5, 4, 7, 0))
-    first, second = tl.split(tl.reshape(two, (128, 32, 2)))
-    if third_planes is None:
-        x, upper_x = _four(first, EMULATED)
-        y, upper_y = _four(second, EMULATED)
+    p, q = tl.split(tl.reshape(two, (128, 32, 2)))
+    r = None
+    if third_planes is not None:
+        r = load_tile(third_planes, at + 64, 0, units * lines, 128, 32, 128, TMA)
+        r = tl.permute(tl.reshape(r, (2, 4, 8, 4, 2, 2, 4)), (0, 1, 5, 2, 4, 3, 6))
+        r = tl.reshape(r, (128, 32))
+    return _parts(p, q, r, EMULATED)
+
+
+@triton.jit
+def load_two_units(
+    first_planes, third_planes, unit, units, TMA: tl.constexpr, EMULATED: tl.constexpr
+):
+    """Parts X and Y of a unit, then of the next, which is zeros beyond the last."""
+    lines: tl.constexpr = 64 if third_planes is None else 96
+    four = _load_planes(first_planes, unit, 0, units, lines, 2, TMA)
+    # [unit, plane, h, w, g, q, j, i, b] as [h, w, i, g, j, q, b, plane, unit]
+    four = tl.permute(tl.reshape(four, (2, 2, 2, 4, 8, 4, 2, 2, 4)), (2, 3, 7, 4, 6, 5, 8, 1, 0))
+    this, following = tl.split(tl.reshape(four, (128, 32, 2, 2)))
+    p, q = tl.split(this)
+    p_next, q_next = tl.split(following)
+    r = None
+    r_next = None
+    if third_planes is not None:
+        two = _load_planes(third_planes, unit, 64, units, lines, 1, TMA)
+        two = tl.permute(tl.reshape(two, (2, 2, 4, 8, 4, 2, 2, 4)), (1, 2, 6, 3, 5, 4, 7, 0))
+        r, r_next = tl.split(tl.reshape(two, (128, 32, 2)))
+    x, y = _parts(p, q, r, EMULATED)
+    x_next, y_next = _parts(p_next, q_next, r_next, EMULATED)
+    return x, y, x_next, y_next
+
+
+@triton.jit
+def _load_planes(
+    planes, unit, line, units, LINES: tl.constexpr, COUNT: tl.constexpr, TMA: tl.constexpr
+):
+    """COUNT planes from a line of a unit on, and from the same of the next."""
+    if TMA:
+        tile = planes.load([unit, line, 0])
     else:
-        third = load_tile(third_planes, at + 64, 0, lines, 128, 32, 128, TMA)
-        third = tl.permute(tl.reshape(third, (2, 4, 8, 4, 2, 2, 4)), (0, 1, 5, 2, 4, 3, 6))
-        x, y, upper_x, upper_y = _six(first, second, tl.reshape(third, (128, 32)), EMULATED)
+        place = tl.arange(0, 2 * COUNT * 32)
+        of = unit + place // (COUNT * 32)
+        row = of.to(tl.int64) * LINES + line + place % (COUNT * 32)
+        at = row[:, None] * 128 + tl.arange(0, 128)[None, :]
+        tile = tl.load(planes + at, mask=(of < units)[:, None], other=0)
+    return tile
+
+
+@triton.jit
+def _parts(p, q, r, EMULATED: tl.constexpr):
+    """Parts X and Y of the planes of a unit."""
+    if r is None:
+        x, upper_x = _four(p, EMULATED)
+        y, upper_y = _four(q, EMULATED)
+    else:
+        x, y, upper_x, upper_y = _six(p, q, r, EMULATED)
     return _beside(x, upper_x), _beside(y, upper_y)
 
 

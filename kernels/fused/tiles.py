@@ -15,7 +15,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from palimpsest.kernels.fused.target import has_tma
 
-Matrix = Shaped[Tensor, "rows columns"]
+Matrix = Shaped[Tensor, "*rows columns"]
 
 ALIGNMENT_BYTES = 16
 """Of every row that a descriptor reaches."""
@@ -28,7 +28,7 @@ def tiled(
 
     `tma` None means what the device can do; rows that are not aligned are read by pointers anyway.
     """
-    aligned = matrix.shape[1] * matrix.element_size() % ALIGNMENT_BYTES == 0
+    aligned = matrix.shape[-1] * matrix.element_size() % ALIGNMENT_BYTES == 0
     if aligned and (has_tma() if tma is None else tma):
         return TensorDescriptor.from_tensor(matrix, list(block)), True
     return matrix, False

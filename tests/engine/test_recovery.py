@@ -74,8 +74,8 @@ def test_figures_of_logits_are_those_of_their_definitions() -> None:
 
 
 def test_weights_of_every_format_are_as_near_as_its_codec_says(calm_folder: Path) -> None:
-    errors = weight_errors(calm_folder, "calm", shape=(128, 512))
+    errors = weight_errors(calm_folder, "calm", shapes=((256, 512), (512, 128)))
     gaussian = {format: of_kinds["Gaussian"] for format, of_kinds in errors.items()}
-    said = {"fp8-dynamic": 0.0265, "nvfp4": 0.095, "w6a8": 0.0256, "w4a8": 0.101}
+    said = {"fp8-dynamic": 0.0265, "nvfp4": 0.095, "w6a8": 0.0258, "w4a8": 0.102}
     assert gaussian == pytest.approx(said, rel=0.02)
     assert all(of_kinds["calm"] < 1.1 * said[format] for format, of_kinds in errors.items())

@@ -37,8 +37,8 @@ def detected(folder: Path, said: object) -> Quantisation:
         (published.FP8, "compressed-tensors float-quantized (FP8-dynamic)"),
         (published.NVFP4, "compressed-tensors nvfp4-pack-quantized (NVFP4)"),
         (published.MODELOPT, "modelopt NVFP4"),
-        ({"quant_method": "palimpsest", "format": "w6a8", "layout": 1}, "palimpsest w6a8"),
-        ({"quant_method": "palimpsest", "format": "w4a8", "layout": 1}, "palimpsest w4a8"),
+        ({"quant_method": "palimpsest", "format": "w6a8", "layout": 2}, "palimpsest w6a8"),
+        ({"quant_method": "palimpsest", "format": "w4a8", "layout": 2}, "palimpsest w4a8"),
     ],
 )
 def test_each_published_layout_is_known(tmp_path: Path, said: Any, name: str) -> None:  # noqa: ANN401
@@ -81,8 +81,8 @@ def test_modelopts_own_file_counts_where_the_config_says_nothing(tmp_path: Path)
             "g whose weights have strategy None instead of 'tensor_group'",
         ),
         (
-            {"quant_method": "palimpsest", "format": "w6a8", "layout": 2},
-            "palimpsest with the format 'w6a8', layout 2",
+            {"quant_method": "palimpsest", "format": "w6a8", "layout": 1},
+            "palimpsest with the format 'w6a8', layout 1",
         ),
         (published.FP8 | {"sparsity_config": {"format": "sparse-24-bitmask"}}, "'sparse-24-bitm"),
     ],
