@@ -57,15 +57,24 @@ def test_the_mean_weighs_every_skill_the_same() -> None:
     run = scores("add", "yyyyyyyynn" * 10) + scores("sort", "yn")
     base = scores("add", "y" * 100) + scores("sort", "yn")
     comparison = compared(run, base)
-    assert comparison.recovery == pytest.approx((0.8 + 1) / 2)
+    assert comparison.recovery == pytest.approx((0.8 + 0.5) / (1 + 0.5))
     assert comparison.difference.value == pytest.approx((-0.2 + 0) / 2)
+
+
+def test_a_skill_that_the_base_can_hardly_do_is_no_more_than_its_points() -> None:
+    # of 100 questions two less, of those that three were right of
+    run = scores("add", "y" * 100) + scores("guess", "y" + "n" * 99)
+    base = scores("add", "y" * 100) + scores("guess", "yyy" + "n" * 97)
+    comparison = compared(run, base)
+    assert comparison.recovery == pytest.approx((1 + 0.01) / (1 + 0.03))
+    mean_of_base = (1 + 0.03) / 2
+    assert comparison.recovery == pytest.approx(1 + comparison.difference.value / mean_of_base)
 
 
 def test_a_skill_the_base_never_got_right_has_no_recovery() -> None:
     run = scores("add", "yn") + scores("sort", "yy")
     comparison = compared(run, scores("add", "nn") + scores("sort", "yn"))
     assert [skill.recovery for skill in comparison.skills] == [None, 2.0]
-    assert comparison.recovery == 2.0
     assert compared(scores("add", "y"), scores("add", "n")).recovery is None
 
 

@@ -75,9 +75,11 @@ class Comparison:
 
     @property
     def recovery(self) -> float | None:
-        """Mean over the skills that have one: every skill weighs the same."""
-        known = [skill.recovery for skill in self.skills if skill.recovery is not None]
-        return sum(known) / len(known) if known else None
+        """Of the mean accuracy, in which every skill weighs the same; not the mean of recoveries, in
+        which a skill that is right once in a hundred would. None where the base was never right.
+        """
+        base = sum(skill.base.accuracy.value for skill in self.skills)
+        return sum(skill.run.accuracy.value for skill in self.skills) / base if base else None
 
     @property
     def difference(self) -> Estimate:

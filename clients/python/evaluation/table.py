@@ -43,7 +43,7 @@ SPEED_NOTE = (
 )
 BASE_NOTE = (
     "recovery: accuracy in percent of the base's; points: what it differs by, with 95 % interval; "
-    "mean: every skill weighs the same. "
+    "mean: of accuracies, every skill weighs the same. "
     "pairs: items that both runs have; else two samples of a skill"
 )
 HISTOGRAM_ROWS = 16
