@@ -26,6 +26,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
 from palimpsest.kernels.cases import RELEASED, Case, Make, all_cases
+from palimpsest.kernels.fused.overlap import overlapping
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 CAPABILITIES = (90, 89)
@@ -33,6 +34,10 @@ NOTABLE = ("QGMMA", "HGMMA", "QMMA", "HMMA", "UTMALDG", "LDGSTS", "LDL", "STL")
 """Tensor cores in 8 and 16 bits by warp groups and by warps, loads by the copy engine, asynchronous
 loads, and the reads and writes of spilled registers.
 """
+MEMORY = {"LDG", "STG", "LD", "ST", "ATOM", "ATOMG", "RED", "LDGSTS", "UTMALDG", "UTMASTG"}
+"""All that reads or writes what other kernels do."""
+WAIT = "ACQBULK"
+"""griddepcontrol.wait of the PTX ISA."""
 PRODUCTS = {"QGMMA", "HGMMA", "QMMA", "HMMA"}
 OPCODE = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)")
 
@@ -56,6 +61,10 @@ class MachineCode:
     loop: dict[str, int]
     """How often in the shortest loop with a product of the tensor cores; nothing if there is none.
     """
+    comes_early: bool
+    """Whether its launch may be set up while the one before still runs."""
+    waits_first: bool
+    """Whether it waits for that one before it reads or writes anything."""
 
 
 class Compiled(Protocol):
@@ -81,7 +90,7 @@ def _compiled(case: Case, capability: int) -> list[tuple[str, Compiled]]:
         compiled: Any = run(kernel, *args, **{**kwargs, "warmup": True})
         made.append((kernel.fn.__name__, compiled))
 
-    with _target(capability), patch.object(JITFunction, "run", compile_only):
+    with _target(capability), overlapping(), patch.object(JITFunction, "run", compile_only):
         given = case.inputs(Make(torch.device("meta"), torch.bfloat16))
         made.clear()  # inputs may be made by kernels of other cases
         case.run(given)
@@ -116,6 +125,8 @@ def _read(case: str, kernel: str, compiled: Compiled, capability: int) -> Machin
         file.flush()
         usage = _run("cuobjdump", "--dump-resource-usage", file.name)
         code = _run("nvdisasm", "-c", file.name)
+    opcodes = OPCODE.findall(code)
+    touching = next(i for i, opcode in enumerate(opcodes) if opcode in MEMORY)
     registers, stack = re.findall(r"REG:(\d+) STACK:(\d+)", usage)[0]
     return MachineCode(
         case=case,
@@ -125,8 +136,10 @@ def _read(case: str, kernel: str, compiled: Compiled, capability: int) -> Machin
         spilled_bytes=int(stack),
         shared_bytes=compiled.metadata.shared,
         warps=compiled.metadata.num_warps,
-        instructions=dict(Counter(OPCODE.findall(code))),
+        instructions=dict(Counter(opcodes)),
         loop=dict(Counter(_loop(code))),
+        comes_early=compiled.metadata.launch_pdl,
+        waits_first=WAIT in opcodes[:touching],
     )
 
 

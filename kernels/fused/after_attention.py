@@ -16,6 +16,7 @@ import torch
 import triton
 import triton.language as tl
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, store_rounded
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.shapes import Hidden, NormWeight
@@ -84,6 +85,7 @@ def after_attention(
         BLOCK_H=triton.next_power_of_2(width),
         EMULATED=INTERPRETED,
         num_warps=8,
+        **how_to_launch(),
     )
     return made
 
@@ -107,6 +109,7 @@ def _after_attention_kernel(
     BLOCK_H: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK_H)
     mask = column < H

@@ -20,6 +20,7 @@ import triton.language as tl
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, store_rounded
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.shapes import ExpertWeights, NormWeight
@@ -106,6 +107,7 @@ def after_experts(
         BLOCK_H=triton.next_power_of_2(width),
         EMULATED=INTERPRETED,
         num_warps=8,
+        **how_to_launch(),
     )
     return made
 
@@ -132,6 +134,7 @@ def _after_experts_kernel(
     BLOCK_H: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK_H)
     mask = column < H

@@ -31,6 +31,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from palimpsest.kernels.attention import attention as plain_attention
 from palimpsest.kernels.fused.combine import Partials, combine
 from palimpsest.kernels.fused.heads import KeyValueRows
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.segment_table import (
     CANVAS,
@@ -156,6 +157,7 @@ def attention(
         TMA=tma,
         num_stages=tiles.stages,
         num_warps=tiles.warps,
+        **how_to_launch(),
     )
     return combine(partials, query, table, quantised=quantised)
 
@@ -193,6 +195,7 @@ def _attention_kernel(
     SPLITS: tl.constexpr,
     TMA: tl.constexpr,
 ):
+    in_turn()
     row = tl.program_id(0) * TOKENS
     group = tl.program_id(1) // (D // VALUES)
     part = tl.program_id(1) % (D // VALUES)

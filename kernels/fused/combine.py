@@ -17,6 +17,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, store_rounded
 from palimpsest.kernels.fused.segment_table import TILE_ROWS, SegmentTable
 from palimpsest.kernels.shapes import Queries
@@ -79,6 +80,7 @@ def combine(partials: Partials, query: Queries, table: SegmentTable, *, quantise
         TILE_ROWS=TILE_ROWS,
         EMULATED=INTERPRETED,
         num_warps=8,
+        **how_to_launch(),
     )
     return made
 
@@ -100,6 +102,7 @@ def _combine_kernel(
     TILE_ROWS: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     row = tl.program_id(0)
     segment = tl.load(tile_segment + row // TILE_ROWS)
     known = segment >= 0

@@ -16,6 +16,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, store_rounded
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.shapes import Hidden, NormWeight, TokenIds
@@ -91,6 +92,7 @@ def enter(
         BLOCK_H=triton.next_power_of_2(width),
         EMULATED=INTERPRETED,
         num_warps=8,
+        **how_to_launch(),
     )
     return stream, entered
 
@@ -114,6 +116,7 @@ def _enter_kernel(
     BLOCK_H: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK_H)
     mask = column < H

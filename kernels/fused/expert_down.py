@@ -23,6 +23,7 @@ from palimpsest.kernels.fused.expert_tiles import (
     load_columns,
     rows_of_a_tile,
 )
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.tiles import load_tile, tiled
 from palimpsest.kernels.lowbit import LowBit
@@ -80,6 +81,7 @@ def expert_down(
         STAGES=4 if tma and block_t < 128 else 3,
         TMA=tma,
         num_warps=4 if block_t < 64 else 8,
+        **how_to_launch(),
     )
     return y
 
@@ -103,6 +105,7 @@ def _expert_down_kernel(
     STAGES: tl.constexpr,
     TMA: tl.constexpr,
 ):
+    in_turn()
     first_column = tl.program_id(0) * BLOCK_H
     expert = tl.program_id(1)
     count = tl.load(counts + expert)

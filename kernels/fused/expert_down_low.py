@@ -19,6 +19,7 @@ from palimpsest.kernels.fused.expert_down import OfSlots
 from palimpsest.kernels.fused.expert_rows import ExpertRows
 from palimpsest.kernels.fused.expert_tiles import load_columns
 from palimpsest.kernels.fused.low_bit import LowOperands, load_scales, load_two_units
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded
 from palimpsest.kernels.lowbit import PART_ROWS, LowBit
 from palimpsest.kernels.quantise import GROUP
@@ -64,6 +65,7 @@ def expert_down_low(
         STAGES=3,
         TMA=operands.tma,
         EMULATED=INTERPRETED,
+        **how_to_launch(),
     )
     return y
 
@@ -90,6 +92,7 @@ def _expert_down_low_kernel(
     TMA: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     tile = tl.program_id(0)
     expert = tl.program_id(1)
     count = tl.load(counts + expert)

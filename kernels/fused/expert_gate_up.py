@@ -25,6 +25,7 @@ from palimpsest.kernels.fused.expert_tiles import (
     store_gated,
 )
 from palimpsest.kernels.fused.gelu import gelu_tanh
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded
 from palimpsest.kernels.fused.tiles import load_tile, tiled
 from palimpsest.kernels.lowbit import LowBit
@@ -85,6 +86,7 @@ def expert_gate_up(
         EMULATED=INTERPRETED,
         num_warps=4 if tma or block_t < 64 else 8,
         num_stages=4 if tma and block_t < 128 else 3,
+        **how_to_launch(),
     )
     return made
 
@@ -111,6 +113,7 @@ def _expert_gate_up_kernel(
     TMA: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     group = tl.program_id(0)
     expert = tl.program_id(1)
     count = tl.load(counts + expert)

@@ -16,6 +16,7 @@ import triton.language as tl
 from palimpsest.kernels.fused.expert_rows import ExpertRows
 from palimpsest.kernels.fused.expert_tiles import load_columns, rows_of_a_tile, store_gated
 from palimpsest.kernels.fused.low_bit import LowOperands, load_scales, load_unit
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded
 from palimpsest.kernels.lowbit import LowBit
 from palimpsest.kernels.quantise import GROUP
@@ -60,6 +61,7 @@ def expert_gate_up_low(
         TMA=operands.tma,
         EMULATED=INTERPRETED,
         num_warps=4 if block_t < 64 else 8,
+        **how_to_launch(),
     )
     return made
 
@@ -87,6 +89,7 @@ def _expert_gate_up_low_kernel(
     TMA: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     group = tl.program_id(0)
     expert = tl.program_id(1)
     count = tl.load(counts + expert)

@@ -17,6 +17,7 @@ import triton.language as tl
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.shapes import ExpertIds
 
 Alive = Bool[Tensor, " T"]
@@ -59,6 +60,7 @@ def expert_rows(experts: ExpertIds, *, alive: Alive | None = None, num_experts: 
         K=per_row,
         CHUNK=CHUNK,
         num_warps=8,
+        **how_to_launch(),
     )
     return made
 
@@ -73,6 +75,7 @@ def _expert_rows_kernel(
     K: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
+    in_turn()
     expert = tl.program_id(0)
     indices += expert.to(tl.int64) * rows
     count = tl.zeros((), tl.int32)

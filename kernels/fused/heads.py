@@ -20,6 +20,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.norm import rms_norm
 from palimpsest.kernels.rope import rotate
 from palimpsest.kernels.shapes import Keys, NormWeight, Queries, Rotation, Slots
@@ -132,6 +133,7 @@ def heads(
         BLOCK_G=block_g,
         BLOCK_D=block_d,
         num_warps=max(1, block_g * block_d // (32 * 8)),  # 16 bytes a load
+        **how_to_launch(),
     )
     return query, made
 
@@ -157,6 +159,7 @@ def _heads_kernel(
     BLOCK_G: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
+    in_turn()
     # G heads a program: the first SHARE programs of a row have queries, then come keys and values
     row = tl.program_id(0).to(tl.int64)
     part = tl.program_id(1)

@@ -16,6 +16,7 @@ import triton
 import triton.language as tl
 
 from palimpsest.kernels.fused.gelu import gelu_tanh
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded, e4m3
 from palimpsest.kernels.fused.tiles import load_tile, tiled
 from palimpsest.kernels.quantise import GROUP
@@ -53,6 +54,7 @@ def linear(x: Rounded, weight: Rounded, *, dtype: torch.dtype, tma: bool | None 
         TMA=tma,
         num_warps=block_m // 16,
         num_stages=4 if tma else 3,
+        **how_to_launch(),
     )
     return y
 
@@ -88,6 +90,7 @@ def gated_linear(
         EMULATED=INTERPRETED,
         num_warps=4,
         num_stages=4 if tma else 3,
+        **how_to_launch(),
     )
     return made
 
@@ -116,6 +119,7 @@ def _linear_kernel(
     GROUPED: tl.constexpr,
     TMA: tl.constexpr,
 ):
+    in_turn()
     # programs with the same weights run beside each other, so those are read once
     tiles_m = tl.cdiv(rows, BLOCK_M)
     m = tl.program_id(0) % tiles_m * BLOCK_M
@@ -156,6 +160,7 @@ def _gated_linear_kernel(
     TMA: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     tiles_m = tl.cdiv(rows, BLOCK_M)
     m = tl.program_id(0) % tiles_m * BLOCK_M
     n = tl.program_id(0) // tiles_m * BLOCK_N

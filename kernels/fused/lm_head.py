@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.ptx import exp2, reciprocal, rounded
 from palimpsest.kernels.fused.rounding import INTERPRETED
 from palimpsest.kernels.fused.target import has_tma
@@ -148,6 +149,7 @@ def lm_head(
         TMA=tma,
         EMULATED=INTERPRETED,
         num_warps=tiling.warps,
+        **how_to_launch(),
     )
     return made
 
@@ -174,6 +176,7 @@ def _lm_head_kernel(
     TMA: tl.constexpr,
     EMULATED: tl.constexpr,
 ):
+    in_turn()
     LOG2_E: tl.constexpr = 1.4426950408889634
     inputs: tl.constexpr = hidden.dtype if TMA else hidden.dtype.element_ty
     first_row = tl.program_id(0) * BLOCK_L

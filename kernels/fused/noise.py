@@ -15,6 +15,7 @@ import triton.language as tl
 from jaxtyping import Int
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.philox import philox
 from palimpsest.kernels.shapes import Canvases, PerPosition
 
@@ -56,6 +57,7 @@ def noise(
         V=vocabulary_size,
         BLOCK=BLOCK,
         num_warps=4,
+        **how_to_launch(),
     )
     return uniforms, tokens
 
@@ -71,6 +73,7 @@ def _noise_kernel(
     V: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    in_turn()
     canvas = tl.program_id(0).to(tl.int64)
     position = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     zero = position * 0

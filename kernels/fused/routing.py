@@ -20,6 +20,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.tiles import load_tile, tiled
 from palimpsest.kernels.routing import PerExpert, route
 from palimpsest.kernels.shapes import ExpertIds, ExpertWeights
@@ -84,6 +85,7 @@ def routing(
         TMA=tma,
         num_warps=8,
         num_stages=4 if tma else 3,
+        **how_to_launch(),
     )
     return made
 
@@ -105,6 +107,7 @@ def _routing_kernel(
     SLOTS: tl.constexpr,
     TMA: tl.constexpr,
 ):
+    in_turn()
     row = tl.program_id(0).to(tl.int64) * BLOCK_T + tl.arange(0, BLOCK_T)
     live = row < rows
     expert = tl.arange(0, BLOCK_E)

@@ -21,6 +21,7 @@ import triton
 import triton.language as tl
 
 from palimpsest.kernels.fused.lm_head import Summary
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.sampling import draw
 from palimpsest.kernels.shapes import Canvas, PerRow
 
@@ -90,6 +91,7 @@ def read_rows(summary: Summary, uniforms: PerRow, *, vocabulary_size: int) -> Re
         TILE=summary.tile,
         BLOCK=triton.next_power_of_2(tiles),
         num_warps=4,
+        **how_to_launch(),
     )
     return made
 
@@ -113,6 +115,7 @@ def _read_rows_kernel(
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
+    in_turn()
     row = tl.program_id(0).to(tl.int64)
     tile = tl.arange(0, BLOCK)
     mask = tile < TILES

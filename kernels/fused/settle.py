@@ -19,6 +19,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.sampling import accept
 from palimpsest.kernels.shapes import Canvases, PerPosition
 
@@ -136,6 +137,7 @@ def settle(
         BLOCK=block,
         BLOCK_J=BLOCK_J,
         num_warps=8,
+        **how_to_launch(),
     )
     return made
 
@@ -163,6 +165,7 @@ def _settle_kernel(
     BLOCK: tl.constexpr,
     BLOCK_J: tl.constexpr,
 ):
+    in_turn()
     canvas = tl.program_id(0).to(tl.int64)
     i = tl.arange(0, BLOCK)
     mask = i < C

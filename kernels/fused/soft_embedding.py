@@ -24,6 +24,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from palimpsest.kernels.fused.lm_head import Embedding, HiddenRows, Summary
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.sampling import Reading
 from palimpsest.kernels.fused.target import has_tma
 from palimpsest.kernels.fused.tile_plan import TilePlan, plan_tiles, plan_tiles_reference
@@ -85,7 +86,14 @@ def soft_embedding(
     sums = _sums(summary, embedding, plan, tiling, tma=tma)
     soft = embedding.new_empty(sums.shape[1:])
     _total_kernel[(triton.cdiv(soft.numel(), BLOCK_SUM),)](
-        sums, soft, scale, soft.numel(), SPLITS=tiling.splits, BLOCK=BLOCK_SUM, num_warps=4
+        sums,
+        soft,
+        scale,
+        soft.numel(),
+        SPLITS=tiling.splits,
+        BLOCK=BLOCK_SUM,
+        num_warps=4,
+        **how_to_launch(),
     )
     return soft
 
@@ -121,6 +129,7 @@ def _sums(
         STAGES=tiling.stages,
         TMA=tma,
         num_warps=tiling.warps,
+        **how_to_launch(),
     )
     return sums
 
@@ -146,6 +155,7 @@ def _sums_kernel(
     STAGES: tl.constexpr,
     TMA: tl.constexpr,
 ):
+    in_turn()
     row_tile = tl.program_id(0)
     first_column = tl.program_id(1) * BLOCK_H
     split = tl.program_id(2)
@@ -178,6 +188,7 @@ def _sums_kernel(
 
 @triton.jit
 def _total_kernel(sums, soft, scale, N, SPLITS: tl.constexpr, BLOCK: tl.constexpr):
+    in_turn()
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = place < N
     total = tl.zeros((BLOCK,), tl.float32)

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from palimpsest.kernels.fused.lm_head import Summary
+from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.sampling import Reading
 
 Factors = Float[Tensor, "tiles C"]
@@ -94,6 +95,7 @@ def plan_tiles(
         BLOCK=triton.next_power_of_2(most),
         BLOCK_L=BLOCK_L,
         num_warps=8,
+        **how_to_launch(),
     )
     return made
 
@@ -121,6 +123,7 @@ def _plan_kernel(
     BLOCK: tl.constexpr,
     BLOCK_L: tl.constexpr,
 ):
+    in_turn()
     row_tile = tl.program_id(0)
     split = tl.program_id(1)
     i = tl.arange(0, BLOCK)

@@ -84,6 +84,15 @@ def test_tiles_of_products_come_by_the_copy_engine_of_hopper(codes: Codes, name:
     assert any("UTMALDG" in code["instructions"] for code in codes[name, 90])
 
 
+@capability
+@pytest.mark.parametrize("name", CASES)
+def test_launches_come_early_on_hopper_and_wait_before_they_touch_memory(
+    codes: Codes, name: str, capability: int
+) -> None:
+    for code in codes[name, capability]:
+        assert code["comes_early"] == code["waits_first"] == (capability == 90)
+
+
 @pytest.mark.parametrize(("name", "capability"), INSTRUCTIONS)
 def test_few_bits_become_operands_within_few_instructions(
     codes: Codes, name: str, capability: int

@@ -75,8 +75,8 @@ class Comparison:
 
     @property
     def recovery(self) -> float | None:
-        """Of the mean accuracy, in which every skill weighs the same; not the mean of recoveries, in
-        which a skill that is right once in a hundred would. None where the base was never right.
+        """Of the mean accuracy, in which every skill weighs the same; not the mean of recoveries,
+        in which one that is right once in a hundred would. None where the base was never right.
         """
         base = sum(skill.base.accuracy.value for skill in self.skills)
         return sum(skill.run.accuracy.value for skill in self.skills) / base if base else None

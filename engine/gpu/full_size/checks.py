@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import Pages
 from palimpsest.engine.segments import Segment, run_segments
 from palimpsest.engine.training.loop import initialise
+from palimpsest.kernels.fused.overlap import overlapping
 from palimpsest.kernels.lowbit import quantise_low
 
 STEPS = 3
@@ -38,15 +40,16 @@ four products in a row in each of two layers make √16 times as much.
 """
 
 
-def graph_is_eager(passes: Passes) -> list[str]:
-    """How some steps in a graph differ from the same ones without."""
+def graph_is_eager(passes: Passes, *, early: bool = False) -> list[str]:
+    """How some steps in a graph, whose launches may come `early`, differ from the same ones
+    without.
+    """
     problems, context = [], min(passes.plan.contexts)
     parts = passes.parts(Pages(passes.counts), context)
     stores = [passes.new_store(1, passes.config.canvas_length) for _ in range(2)]
-    programs = [
-        passes.program(parts, store=store, eager=eager)
-        for store, eager in zip(stores, (True, False), strict=True)
-    ]
+    programs = [passes.program(parts, store=stores[0], eager=True)]
+    with overlapping() if early else nullcontext():
+        programs.append(passes.program(parts, store=stores[1]))
     for step in range(STEPS):
         drafts = [p.run(parts, [passes.stepping(0, step)]).argmax.clone() for p in programs]
         if not torch.equal(*drafts) or not torch.equal(*(store.tokens[:1] for store in stores)):

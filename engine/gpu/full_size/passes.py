@@ -20,6 +20,7 @@ from palimpsest.engine.gpu.weight_format import WeightFormat
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import PAGE_TOKENS, Pages
 from palimpsest.engine.sampling import Sampling
+from palimpsest.kernels.fused.overlap import overlapping
 
 CHUNK = 1024
 """Tokens that a context grows by, so that layers with a window forget what they need no more."""
@@ -117,6 +118,14 @@ class Passes:
         context = min(self.plan.contexts)
         parts = self.parts(Pages(self.counts), context)
         program = self.program(parts, network=replace(self.network, side=None))
+        return {"context": context, "canvases": 1, "pass_ms": self.milliseconds(program, parts)}
+
+    def overlapped(self) -> dict[str, object]:
+        """The first row with launches that come while the ones before still run."""
+        context = min(self.plan.contexts)
+        parts = self.parts(Pages(self.counts), context)
+        with overlapping():
+            program = self.program(parts)
         return {"context": context, "canvases": 1, "pass_ms": self.milliseconds(program, parts)}
 
     def parts(self, pages: Pages, context: int, *, reading: int = 0) -> list[Part]:
