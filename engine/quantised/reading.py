@@ -19,6 +19,7 @@ from torch import Size, Tensor
 from palimpsest.engine.headers import damaged
 from palimpsest.engine.quantised.float8 import Float8
 from palimpsest.engine.quantised.lowbit import LowBitExperts
+from palimpsest.engine.quantised.nvfp4 import Nvfp4
 from palimpsest.engine.quantised.plan import PLAIN, Piece
 from palimpsest.kernels.lowbit import LowBit
 from palimpsest.kernels.quantise import quantise_rows
@@ -49,7 +50,8 @@ class Target:
     device: torch.device
     keep_codes: bool = False
     """Whether large matrices in e4m3, and experts in 6 or 4 bits, stay so, for kernels that read
-    them so. If a matrix is e4m3 in part, the rest of it is rounded too.
+    them so. Of a matrix that is e4m3 in part, the rest is rounded too; and so is NVFP4, whose error
+    of 9.5 % becomes 9.9 %.
     """
 
 
@@ -87,11 +89,11 @@ def read(
 
 
 def kept_tensors(pieces: Iterable[Piece]) -> dict[str, float]:
-    """The network's tensors that can stay as they are coded: bytes of one of their weights."""
+    """The network's tensors that stay, or come, in few bits: bytes of one of their weights."""
     kept: dict[str, float] = {}
     for piece in pieces:
         own = piece.place.own
-        if isinstance(piece.scheme, Float8) and _EIGHT_BITS.fullmatch(own):
+        if isinstance(piece.scheme, Float8 | Nvfp4) and _EIGHT_BITS.fullmatch(own):
             kept[own] = 1.0
         elif isinstance(piece.scheme, LowBitExperts):
             kept[own] = piece.scheme.bytes_per_weight(*piece.place.shape)
@@ -162,7 +164,7 @@ def _decoded(piece: Piece, parts: dict[str, Tensor]) -> Tensor:
 def _codes(piece: Piece, parts: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     if isinstance(piece.scheme, Float8):
         return piece.scheme.codes(parts)
-    return quantise_rows(parts[PLAIN])
+    return quantise_rows(_decoded(piece, parts))
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:

@@ -72,10 +72,11 @@ def test_every_format_has_the_bits_that_it_says(
     )
 
 
-def test_fused_kernels_hold_fp8_in_eight_bits_and_plain_ones_do_not(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize("format", ["fp8-dynamic", "nvfp4"])
+def test_fused_kernels_hold_fp8_and_nvfp4_in_eight_bits_and_plain_ones_do_not(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, format: str
 ) -> None:
-    folder = str(write_released(tmp_path / "fp8", "fp8-dynamic", **FEW))
+    folder = str(write_released(tmp_path / format, format, **FEW))
     fused = told(capsys, folder, "--gpu-memory", "24GB", "--kernels", "fused")
     plain = told(capsys, folder, "--gpu-memory", "24GB")
     assert fused["groups"]["experts"]["memory_bytes"] == EXPERTS_OF_FEW

@@ -76,6 +76,28 @@ def test_what_is_not_quantised_keeps_its_dtype(weights: NetworkWeights) -> None:
     assert {weights.embedding.dtype, weights.layers[0].router.dtype} == {torch.bfloat16}
 
 
+def test_nvfp4_reaches_the_kernels_in_eight_bits(calm_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    quantise(calm_folder, folder, "nvfp4", force=False, progress=lambda done, total: None)
+    config, cpu = read_config(folder), torch.device("cpu")
+    target = Target(dtype=torch.bfloat16, device=cpu, keep_codes=True)
+    read = read_weights(contents_of(folder, config), target, lambda done, total: None)
+    kind = WeightFormat.of(read.scales, read.low_bit)
+    assert kind is WeightFormat.W8A8
+    made = NetworkWeights.of(network_of(config, read), weight_format=kind, scales=read.scales)
+    expanded = load_model(folder, config, dtype=torch.float32, device=cpu)
+    for layer, plain in zip(made.layers, expanded.layers, strict=True):
+        for kept, name, read_as in (
+            (layer.experts.down, "experts.down_proj", torch.float32),
+            (layer.dense.down, "mlp.down_proj.weight", torch.float32),
+            # is not quantised in such files
+            (layer.output, "self_attn.o_proj.weight", torch.bfloat16),
+        ):
+            assert isinstance(kept, Rounded)
+            meant = plain.get_parameter(name).detach().to(read_as)
+            assert torch.equal(kept.exact(), Rounded.of(meant, quantised=True).exact())
+
+
 @pytest.mark.parametrize(("format", "bits"), [("w6a8", 6), ("w4a8", 4)])
 def test_experts_in_few_bits_reach_the_kernels_as_they_are_in_the_file(
     calm_folder: Path, tmp_path: Path, format: str, bits: int
