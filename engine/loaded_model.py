@@ -25,6 +25,8 @@ class LoadedModel:
     capacity: Capacity
     fused: bool = False
     """Whether the fused kernels run it."""
+    fp8_head: bool = False
+    """Whether those read logits off the embedding in e4m3."""
     scales: Mapping[str, Tensor] = field(default_factory=dict)
     """Of the matrices of `network` that are e4m3, by their names: one for each row. Fused kernels
     alone can run those.

@@ -16,7 +16,7 @@ from palimpsest.engine.errors import CheckpointError, DoesNotFit
 from palimpsest.engine.events import ModelInfo
 from palimpsest.engine.gpu.choice import uses_fused
 from palimpsest.engine.loaded_model import LoadedModel
-from palimpsest.engine.memory import capacity_of, weight_bytes
+from palimpsest.engine.memory import capacity_of, head_bytes, weight_bytes
 from palimpsest.engine.options import EngineOptions
 from palimpsest.engine.quantised.reading import Progress, Target
 from palimpsest.engine.sequence import Limits
@@ -39,7 +39,8 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
     capacity = capacity_of(
         config,
         options,
-        weights=weight_bytes(contents, dtype, keep_codes=target.keep_codes),
+        weights=weight_bytes(contents, dtype, keep_codes=target.keep_codes)
+        + head_bytes(config, options),
         dtype=dtype,
         device=device,
         context=context,
@@ -73,6 +74,7 @@ def load(options: EngineOptions, progress: Progress) -> tuple[LoadedModel, Model
         device=device,
         capacity=capacity,
         fused=fused,
+        fp8_head=options.fp8_lm_head,
         scales=weights.scales,
         low_bit=weights.low_bit,
         vocabulary=Vocabulary.of(folder),

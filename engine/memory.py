@@ -167,6 +167,11 @@ def _vision_bytes(config: ModelConfig) -> int:
     return KEPT_BYTES + PATCHES_AT_ONCE * of_patch * 4
 
 
+def head_bytes(config: ModelConfig, options: EngineOptions) -> int:
+    """Of the embedding's copy in e4m3, with a scale for each token, where there is one."""
+    return config.vocabulary_size * (config.hidden_size + 4) if options.fp8_lm_head else 0
+
+
 def weight_bytes(contents: Contents, dtype: torch.dtype, *, keep_codes: bool = False) -> int:
     """Of all weights in the files as they are served: in `dtype`, or as they are coded."""
     pieces = contents.pieces

@@ -46,6 +46,8 @@ class EngineOptions:
     """Of the weights: one of DTYPES."""
     kernels: str = "plain"
     """What runs a pass: one of KERNELS."""
+    fp8_lm_head: bool = False
+    """Whether fused kernels read logits off a copy of the embedding in e4m3."""
     threads: int | None = None
     """CPU threads of a pass; unset, all cores, but one for few rows of a small network."""
 
@@ -70,6 +72,8 @@ class EngineOptions:
             raise _refusal("--dtype", self.dtype, f"one of {', '.join(DTYPES)}")
         if self.kernels not in KERNELS:
             raise _refusal("--kernels", self.kernels, f"one of {', '.join(KERNELS)}")
+        if self.fp8_lm_head and self.kernels != "fused":
+            raise ValueError("--fp8-lm-head: needs --kernels fused")
 
 
 def _check_count(flag: str, value: int | None, bound: int) -> None:

@@ -126,6 +126,7 @@ class PassProgram:
             part,
             hidden[row : row + rows],
             embedding=self.network.weights.embedding,
+            coded=self.network.weights.head,
             embedding_scale=self.network.embedding_scale,
             softcap=self.network.config.logit_softcap,
         )

@@ -42,6 +42,7 @@ class FusedRunner:
             weight_format=weight_format,
             scales=model.scales,
             low_bit=model.low_bit,
+            fp8_head=model.fp8_head,
         )
         self.network = FusedNetwork.of(
             config, weights, self.plain.cache, quantised=weight_format.quantised

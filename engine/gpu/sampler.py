@@ -13,6 +13,7 @@ from torch import Tensor
 from palimpsest.engine.shapes import Canvases, Hidden, PerPosition, SoftEmbedding
 from palimpsest.kernels.fused.lm_head import lm_head
 from palimpsest.kernels.fused.noise import noise
+from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.sampling import read_rows
 from palimpsest.kernels.fused.settle import CanvasProgress, CanvasRules, Settled, settle
 from palimpsest.kernels.fused.soft_embedding import soft_embedding
@@ -72,10 +73,13 @@ def step(
     hidden: Hidden,
     *,
     embedding: Tensor,
+    coded: Rounded | None,
     embedding_scale: float,
     softcap: float,
 ) -> StepReading:
-    """Draws, accepts, renoises and tells the next step, from final hidden rows [B · C, H]."""
+    """Draws, accepts, renoises and tells the next step, from final hidden rows [B · C, H]. Logits
+    are read off the `coded` embedding if there is one.
+    """
     canvases, length = batch.progress.tokens.shape
     vocabulary = len(embedding)
     uniforms, renoised = noise(
@@ -88,6 +92,7 @@ def step(
     summary = lm_head(
         hidden=hidden,
         embedding=embedding,
+        coded=coded,
         inverse_temperature=batch.inverse_temperature.repeat_interleave(
             length, output_size=canvases * length
         ),

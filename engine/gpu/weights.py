@@ -26,9 +26,11 @@ from palimpsest.kernels.fused.experts import ExpertMatrices
 from palimpsest.kernels.fused.heads import HeadNorms
 from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.lowbit import LowBit
+from palimpsest.kernels.quantise import quantise_rows
 
 Scales = Mapping[str, Tensor]
 """Of parameters that are e4m3 already: one for each row, by the parameter's name."""
+TOKENS_AT_ONCE = 16_384
 LowBits = Mapping[str, LowBit]
 """Experts in few bits, by the names of the parameters that they stand for."""
 Of = TypeVar("Of")
@@ -126,6 +128,8 @@ class NetworkWeights:
     self_conditioning: MlpWeights
     self_conditioning_norm: Tensor
     layers: tuple[LayerWeights, ...]
+    head: Rounded | None = None
+    """The embedding in e4m3, for logits; None where they are read off the embedding itself."""
 
     @classmethod
     def of(
@@ -135,6 +139,7 @@ class NetworkWeights:
         weight_format: WeightFormat,
         scales: Scales = MappingProxyType({}),
         low_bit: LowBits = MappingProxyType({}),
+        fp8_head: bool = False,
     ) -> NetworkWeights:
         """Layer by layer, so that of one layer alone both forms are in memory; the network's own
         layers are gone afterwards. Matrices that have `scales` are e4m3 already; those of `low_bit`
@@ -153,12 +158,24 @@ class NetworkWeights:
             )
             for index, norm in enumerate(following)
         ]
+        embedding = network.embed_tokens.weight.detach()
         return cls(
-            embedding=network.embed_tokens.weight.detach(),
+            embedding=embedding,
             self_conditioning=MlpWeights.of(network.self_conditioning, quantised=False, scales={}),
             self_conditioning_norm=network.self_conditioning.pre_norm.weight,
             layers=tuple(layers),
+            head=fp8_head_of(embedding) if fp8_head else None,
         )
+
+
+def fp8_head_of(embedding: Tensor) -> Rounded:
+    """Rounded part by part, as that takes several fp32 copies."""
+    made = Rounded.empty(embedding, quantised=True)
+    assert made.scales is not None
+    for first in range(0, len(embedding), TOKENS_AT_ONCE):
+        part = slice(first, first + TOKENS_AT_ONCE)
+        made.values[part], made.scales[part] = quantise_rows(embedding[part])
+    return made
 
 
 def _experts(

@@ -9,14 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from palimpsest.kernels.cases.case import Case, Make, Sizes
-from palimpsest.kernels.fused.lm_head import (
-    WITH_TMA,
-    WITHOUT_TMA,
-    Summary,
-    lm_head,
-    lm_head_reference,
-)
+from palimpsest.kernels.fused.lm_head import Summary, lm_head, lm_head_reference, tiling_of
 from palimpsest.kernels.fused.noise import noise, noise_reference
+from palimpsest.kernels.fused.rounding import Rounded
 from palimpsest.kernels.fused.sampling import Reading, read_rows, read_rows_reference
 from palimpsest.kernels.fused.settle import (
     CanvasProgress,
@@ -40,6 +35,16 @@ def cases(sizes: Sizes, *, itemsize: int) -> Iterator[Case]:
         multiplies=True,
     )
     yield Case(
+        name="fp8 lm_head",
+        inputs=partial(_hidden, sizes, coded=True),
+        run=lambda given: lm_head(**given),
+        reference=lambda given: lm_head_reference(**given, tile=_tile(quantised=True)),
+        bytes=(rows + vocabulary) * hidden + rows * vocabulary * itemsize,
+        flops=2 * rows * hidden * vocabulary,
+        quantised=True,
+        multiplies=True,
+    )
+    yield Case(
         name="read_rows",
         inputs=partial(_summary, sizes),
         run=lambda given: read_rows(*given[:2], vocabulary_size=vocabulary),
@@ -60,15 +65,17 @@ def cases(sizes: Sizes, *, itemsize: int) -> Iterator[Case]:
     )
 
 
-def _tile() -> int:
-    return (WITH_TMA if has_tma() else WITHOUT_TMA).tokens
+def _tile(*, quantised: bool = False) -> int:
+    return tiling_of(quantised=quantised, tma=has_tma()).tokens
 
 
-def _hidden(sizes: Sizes, make: Make) -> dict[str, Any]:
+def _hidden(sizes: Sizes, make: Make, *, coded: bool = False) -> dict[str, Any]:
     """Logits spread as those of a canvas half done: a few tokens matter."""
+    embedding = make.numbers(sizes.vocabulary, sizes.hidden, scale=4 * sizes.hidden**-0.5)
     return {
         "hidden": make.numbers(sizes.rows, sizes.hidden),
-        "embedding": make.numbers(sizes.vocabulary, sizes.hidden, scale=4 * sizes.hidden**-0.5),
+        "embedding": embedding,
+        "coded": Rounded.of(embedding, quantised=True) if coded else None,
         "inverse_temperature": 1 / (0.4 + 0.4 * make.floats(sizes.rows)),
         "softcap": sizes.softcap,
     }

@@ -32,6 +32,7 @@ def test_defaults_serve_the_bundled_model() -> None:
         ({"device": "tpu"}, "--device: 'tpu' is not auto, cpu, cuda or cuda:N"),
         ({"dtype": "int8"}, "--dtype: 'int8' is not one of auto, float32, bfloat16"),
         ({"kernels": "cuda"}, "--kernels: 'cuda' is not one of plain, fused"),
+        ({"fp8_lm_head": True}, "--fp8-lm-head: needs --kernels fused"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_flag_value_and_bound(

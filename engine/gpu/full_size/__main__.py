@@ -4,11 +4,11 @@ With random weights in 8 and in 16 bits, and in brief with experts in 6 and in 4
 is right: two layers beside the plain network, and graphs beside single launches; no speed is told
 of what is wrong. Then passes of 1 to 64 canvases behind short and long contexts, each as a CUDA
 graph; the set-up that others publish, 1,024 tokens in, 1,024 out, 16 fixed steps, one request at a
-time; the same network one token a pass; launches that come before the last one has ended; and
-transformers' `generate`. In brief there are at most 4 canvases, and memory is that of one long
-context. Prints lines for people and, as the last line, one JSON document; ends with 1 if anything
-is wrong. Run `python -m palimpsest.kernels.bench` first, which checks and times the kernels one by
-one.
+time; the same network one token a pass; logits in eight bits; launches that come before the last
+one has ended; and transformers' `generate`. In brief there are at most 4 canvases, and memory is
+that of one long context. Prints lines for people and, as the last line, one JSON document; ends
+with 1 if anything is wrong. Run `python -m palimpsest.kernels.bench` first, which checks and times
+the kernels one by one.
 
 `TRITON_INTERPRET=1 python -m palimpsest.engine.gpu.full_size --device cpu` runs the same program at
 the size of a toy, without graphs and times.
@@ -91,6 +91,7 @@ def _measure(
     if not briefly:
         made["dense_after_experts"] = _said(kind, passes.one_after_the_other())
         made["one_token_a_pass"] = _said(kind, passes.one_token())
+        made["fp8_head"] = _said(kind, passes.fp8_head())
         made["early_launches"] = _said(kind, _early(passes))
     if profile is not None:
         _profile(passes, profile / f"{kind}.json")

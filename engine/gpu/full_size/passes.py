@@ -17,6 +17,7 @@ from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.program import PassProgram
 from palimpsest.engine.gpu.store import CanvasStore
 from palimpsest.engine.gpu.weight_format import WeightFormat
+from palimpsest.engine.gpu.weights import fp8_head_of
 from palimpsest.engine.page_table import PageTable
 from palimpsest.engine.pages import PAGE_TOKENS, Pages
 from palimpsest.engine.sampling import Sampling
@@ -118,6 +119,15 @@ class Passes:
         context = min(self.plan.contexts)
         parts = self.parts(Pages(self.counts), context)
         program = self.program(parts, network=replace(self.network, side=None))
+        return {"context": context, "canvases": 1, "pass_ms": self.milliseconds(program, parts)}
+
+    def fp8_head(self) -> dict[str, object]:
+        """The first row with logits read off the embedding in e4m3."""
+        context, weights = min(self.plan.contexts), self.network.weights
+        parts = self.parts(Pages(self.counts), context)
+        head = fp8_head_of(weights.embedding)
+        network = replace(self.network, weights=replace(weights, head=head))
+        program = self.program(parts, network=network)
         return {"context": context, "canvases": 1, "pass_ms": self.milliseconds(program, parts)}
 
     def overlapped(self) -> dict[str, object]:

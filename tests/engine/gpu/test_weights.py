@@ -13,7 +13,7 @@ from published import Published
 
 from palimpsest.engine.config import read_config
 from palimpsest.engine.gpu.weight_format import WeightFormat
-from palimpsest.engine.gpu.weights import NetworkWeights
+from palimpsest.engine.gpu.weights import NetworkWeights, fp8_head_of
 from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.quantised.reading import Target
 from palimpsest.engine.quantiser.run import quantise
@@ -74,6 +74,15 @@ def test_matrices_of_a_layer_are_what_the_file_means(
 def test_what_is_not_quantised_keeps_its_dtype(weights: NetworkWeights) -> None:
     assert weights.self_conditioning.gate_up.scales is None
     assert {weights.embedding.dtype, weights.layers[0].router.dtype} == {torch.bfloat16}
+
+
+def test_the_head_in_eight_bits_is_the_embedding_rounded_row_by_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    embedding = torch.randn(50, 24, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr("palimpsest.engine.gpu.weights.TOKENS_AT_ONCE", 16)
+    made = fp8_head_of(embedding)
+    assert torch.equal(made.exact(), Rounded.of(embedding, quantised=True).exact())
 
 
 def test_nvfp4_reaches_the_kernels_in_eight_bits(calm_folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.kernels.fused.lm_head import Summary, lm_head, lm_head_reference
+from palimpsest.kernels.fused.rounding import Rounded
 
 SOFTCAP = 30.0
 
@@ -41,6 +42,31 @@ def test_rows_are_summarised_as_defined(
     rtol, atol = (1e-3, 2.0**-24) if dtype == torch.float16 else (4e-5, 1e-30)
     torch.testing.assert_close(made.weights, wanted.weights, rtol=rtol, atol=atol)
     assert torch.equal(made.argmax, wanted.argmax)
+
+
+@pytest.mark.parametrize("tma", [True, False])
+@pytest.mark.parametrize(("rows", "width", "vocabulary"), [(5, 96, 300), (130, 80, 1000)])
+def test_logits_may_be_read_off_an_embedding_in_eight_bits(
+    rows: int, width: int, vocabulary: int, tma: bool
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    embedding = torch.randn(vocabulary, width, generator=generator)
+    given = {
+        "hidden": torch.randn(rows, width, generator=generator),
+        "embedding": embedding,
+        "coded": Rounded.of(embedding, quantised=True),
+        "inverse_temperature": temperatures(rows),
+        "softcap": SOFTCAP,
+    }
+    made = lm_head(**given, tma=tma)
+    wanted = lm_head_reference(**given, tile=made.tile)
+    # products of e4m3 numbers are exact in fp32, so only the order of sums differs
+    torch.testing.assert_close(made.maxima, wanted.maxima, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(made.sums, wanted.sums, rtol=1e-3, atol=0.0)
+    torch.testing.assert_close(made.weights, wanted.weights, rtol=1e-3, atol=1e-30)
+    assert torch.equal(made.argmax, wanted.argmax)
+    exact = lm_head_reference(**{**given, "coded": None}, tile=made.tile)
+    assert not torch.allclose(made.maxima, exact.maxima, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("tma", [True, False])
