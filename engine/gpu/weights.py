@@ -30,9 +30,10 @@ from palimpsest.kernels.quantise import quantise_rows
 
 Scales = Mapping[str, Tensor]
 """Of parameters that are e4m3 already: one for each row, by the parameter's name."""
-TOKENS_AT_ONCE = 16_384
 LowBits = Mapping[str, LowBit]
 """Experts in few bits, by the names of the parameters that they stand for."""
+TOKENS_AT_ONCE = 16_384
+"""Rows of the embedding that are rounded together."""
 Of = TypeVar("Of")
 
 
