@@ -19,6 +19,7 @@ from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.memory import weight_bytes
 from palimpsest.engine.quantised.reading import Target, Weights
 from palimpsest.engine.weights import contents_of, load_model, read_weights
+from palimpsest.kernels.quantise import quantise_rows
 
 CPU = torch.device("cpu")
 EXPERTS = r"layers\.\d+\.experts\.\d+\..*"
@@ -193,12 +194,20 @@ def test_kept_codes_are_counted_as_one_byte(calm_folder: Path, tmp_path: Path) -
     assert sizes[0] - sizes[1] == eight
 
 
-def test_codes_of_four_bits_are_expanded_for_every_kernel(
-    calm_folder: Path, tmp_path: Path
+@pytest.mark.parametrize("layout", ["nvfp4", "modelopt"])
+def test_codes_of_four_bits_come_to_the_kernels_in_eight(
+    calm_folder: Path, tmp_path: Path, layout: str
 ) -> None:
-    weights = kept(nvfp4(calm_folder).write(tmp_path))
-    assert weights.scales == {}
-    assert {tensor.dtype for tensor in weights.tensors.values()} == {torch.bfloat16}
+    folder = LAYOUTS[layout](calm_folder).write(tmp_path)
+    weights, expanded = kept(folder), load(folder)
+    eight = {name for name, x in weights.tensors.items() if x.dtype == torch.float8_e4m3fn}
+    assert eight == weights.scales.keys()
+    assert {name for name in expanded if ".experts." in name} <= eight
+    assert ("layers.0.mlp.down_proj.weight" in eight) == (layout == "nvfp4")
+    for name in eight:
+        values, scales = quantise_rows(expanded[name])
+        assert torch.equal(weights.tensors[name].float(), values.float())
+        assert torch.equal(weights.scales[name], scales)
 
 
 def test_a_missing_scale_is_named(checkpoint: Published, tmp_path: Path) -> None:
