@@ -116,26 +116,23 @@ class Passes:
 
     def one_after_the_other(self) -> dict[str, object]:
         """The first row without dense MLPs beside experts."""
-        context = min(self.plan.contexts)
-        parts = self.parts(Pages(self.counts), context)
-        program = self.program(parts, network=replace(self.network, side=None))
-        return {"context": context, "canvases": 1, "pass_ms": self.milliseconds(program, parts)}
+        return self._first_row(replace(self.network, side=None))
 
     def fp8_head(self) -> dict[str, object]:
         """The first row with logits read off the embedding in e4m3."""
-        context, weights = min(self.plan.contexts), self.network.weights
-        parts = self.parts(Pages(self.counts), context)
-        head = fp8_head_of(weights.embedding)
-        network = replace(self.network, weights=replace(weights, head=head))
-        program = self.program(parts, network=network)
-        return {"context": context, "canvases": 1, "pass_ms": self.milliseconds(program, parts)}
+        weights = self.network.weights
+        weights = replace(weights, head=fp8_head_of(weights.embedding))
+        return self._first_row(replace(self.network, weights=weights))
 
     def overlapped(self) -> dict[str, object]:
         """The first row with launches that come while the ones before still run."""
+        with overlapping():
+            return self._first_row(self.network)
+
+    def _first_row(self, network: FusedNetwork) -> dict[str, object]:
         context = min(self.plan.contexts)
         parts = self.parts(Pages(self.counts), context)
-        with overlapping():
-            program = self.program(parts)
+        program = self.program(parts, network=network)
         return {"context": context, "canvases": 1, "pass_ms": self.milliseconds(program, parts)}
 
     def parts(self, pages: Pages, context: int, *, reading: int = 0) -> list[Part]:
