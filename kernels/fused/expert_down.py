@@ -21,6 +21,7 @@ from torch import Tensor
 from palimpsest.kernels.fused.expert_rows import ExpertRows
 from palimpsest.kernels.fused.expert_tiles import (
     load_columns,
+    loaded_once,
     rows_of_a_tile,
 )
 from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
@@ -116,6 +117,7 @@ def _expert_down_kernel(
         place = first + tl.arange(0, BLOCK_T)
         live = place < count
         index = tl.load(indices + expert.to(tl.int64) * rows + place, mask=live, other=0)
+        once = loaded_once(index)
         index = index.to(tl.int64)
 
         acc = tl.zeros((BLOCK_H, BLOCK_T), tl.float32)
@@ -124,7 +126,7 @@ def _expert_down_kernel(
             w = load_tile(weights, expert * H + first_column, k, E * H, INNER, BLOCK_H, GROUP, TMA)
             t = load_columns(a, index, live, k, INNER, GROUP)
             if weight_scales is not None:
-                scale = tl.load(a_scales + index * groups + k // GROUP, mask=live, other=0.0)
+                scale = tl.load(a_scales + once * groups + k // GROUP, mask=live, other=0.0)
                 acc += tl.dot(w, t) * scale[None, :]
             else:
                 acc = tl.dot(w, t, acc, input_precision="ieee")

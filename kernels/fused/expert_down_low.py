@@ -17,7 +17,7 @@ import triton.language as tl
 
 from palimpsest.kernels.fused.expert_down import OfSlots
 from palimpsest.kernels.fused.expert_rows import ExpertRows
-from palimpsest.kernels.fused.expert_tiles import load_columns
+from palimpsest.kernels.fused.expert_tiles import load_columns, loaded_once
 from palimpsest.kernels.fused.low_bit import LowOperands, load_scales, load_two_units
 from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.rounding import INTERPRETED, Rounded
@@ -103,6 +103,7 @@ def _expert_down_low_kernel(
         place = first + tl.arange(0, BLOCK_T)
         live = place < count
         index = tl.load(indices + expert.to(tl.int64) * rows + place, mask=live, other=0)
+        once = loaded_once(index)
 
         above = tl.zeros((PART_ROWS, BLOCK_T), tl.float32)
         below = tl.zeros((PART_ROWS, BLOCK_T), tl.float32)
@@ -115,10 +116,10 @@ def _expert_down_low_kernel(
             of_upper, of_lower = load_scales(pairs, first_pair + step)
             # a unit beyond the last of these rows is another's, times zeros
             t = load_columns(a, index, live, step * 2 * GROUP, INNER, GROUP)
-            scale = tl.load(a_scales + index * STEPS + 2 * step, mask=live, other=0.0)
+            scale = tl.load(a_scales + once * STEPS + 2 * step, mask=live, other=0.0)
             t_next = load_columns(a, index, live, step * 2 * GROUP + GROUP, INNER, GROUP)
             there = live & (2 * step + 1 < STEPS)
-            scale_next = tl.load(a_scales + index * STEPS + 2 * step + 1, mask=there, other=0.0)
+            scale_next = tl.load(a_scales + once * STEPS + 2 * step + 1, mask=there, other=0.0)
             sums = tl.dot(upper, t) * scale[None, :]
             sums += tl.dot(upper_next, t_next) * scale_next[None, :]
             above += sums * of_upper[:, None]

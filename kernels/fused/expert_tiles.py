@@ -35,6 +35,20 @@ def rows_of_a_tile(rows: int) -> int:
 
 
 @triton.jit
+def loaded_once(index):
+    """The same numbers. What is read through them in a loop is read once per program and passes
+    through shared memory, as no layout crosses a scan; Triton 3.6 else has every thread read its
+    own copies, eight where one would do.
+    """
+    return tl.associative_scan(index, 0, _right)
+
+
+@triton.jit
+def _right(left, right):
+    return right
+
+
+@triton.jit
 def load_columns(x, row, live, k, K: tl.constexpr, BLOCK_K: tl.constexpr):
     """Of the given rows of a matrix [rows, K], the tile [BLOCK_K, rows] at `k`; else zeros."""
     column = k + tl.arange(0, BLOCK_K)
