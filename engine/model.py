@@ -75,7 +75,9 @@ class DiffusionGemma(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocabulary_size, config.hidden_size)
+        # its own initialisation would import torch's compiler on the meta device: a second
+        uninitialised = torch.empty(config.vocabulary_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding.from_pretrained(uninitialised, freeze=False)
         self.self_conditioning = SelfConditioning(config)
         self.layers = nn.ModuleList(Layer(config, layer) for layer in config.layers)
         self.norm = Norm(config.hidden_size, config.epsilon)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,16 @@ def test_progress_is_reported() -> None:
     load(EngineOptions(device="cpu"), lambda done, total: reports.append((done, total)))
     assert reports
     assert all(0 < done <= total for done, total in reports)
+
+
+def test_a_start_does_not_wait_for_the_compiler() -> None:
+    """Of torch, whose import takes as long as loading a small model."""
+    code = """
+import sys
+from palimpsest.engine.loading import load
+from palimpsest.engine.options import EngineOptions
+load(EngineOptions(device="cpu"), lambda done, total: None)
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from replay import answer, random_prompt, run, submit
+from torch.nn import Module
 
 from palimpsest.engine.channel import Channel, ChannelClosed
 from palimpsest.engine.commands import Cancel, Stop
@@ -59,6 +61,7 @@ def served() -> Iterator[Served]:
     ours, theirs = socket.socketpair()
     with theirs, ThreadPoolExecutor(1) as pool, ours:
         yield Served(ours, theirs, pool)
+    gc.unfreeze()
 
 
 def test_it_reports_loading_and_then_what_it_serves(served: Served) -> None:
@@ -70,6 +73,14 @@ def test_it_reports_loading_and_then_what_it_serves(served: Served) -> None:
     ready = heard[-1]
     assert isinstance(ready, Ready)
     assert ready.model.name == "palimpsest-tiny"
+
+
+def test_collections_leave_out_what_is_loaded(served: Served) -> None:
+    served.channel.send(OPTIONS)
+    served.until(Ready)
+    loaded = sum(issubclass(type(found), Module) for found in gc.get_objects())
+    assert gc.get_freeze_count() > 1_000
+    assert loaded == 0
 
 
 def test_it_answers_as_the_engine_does_and_ends_when_told(served: Served) -> None:
