@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from types import FunctionType
 from typing import Any, ClassVar
 
+import numpy as np
 import triton
 from triton.language import core
 from triton.runtime import interpreter
@@ -17,6 +19,8 @@ from triton.runtime.interpreter import GridExecutor
 _jit = triton.jit
 _call: Callable[..., None] = GridExecutor.__call__
 _patch_lang: Callable[[FunctionType], Any] = interpreter._patch_lang
+_get_np_dtype: Callable[[core.dtype], np.dtype[Any]] = interpreter._get_np_dtype
+_np_dtypes: dict[str, np.dtype[Any]] = {}
 
 
 def _unwrapped(kernel: Callable[..., None]) -> object:
@@ -55,8 +59,22 @@ def _launch(self: GridExecutor, *arguments: object, **named: object) -> None:
     _call(self, *arguments, **named)
 
 
+def _np_dtype(of: core.dtype) -> np.dtype[Any]:
+    """Looked up anew each time it is a table of twenty types made and thrown away."""
+    name: str = str(of.scalar)
+    found = _np_dtypes.get(name)
+    if found is None:
+        found = _np_dtypes[name] = _get_np_dtype(of.scalar)
+    return found
+
+
 # a piece holds at least its first frame, and is as large again for those that follow
 _launch.__code__ = _launch.__code__.replace(co_stacksize=2**16)
 triton.jit = _unwrapped
 interpreter._patch_lang = _Launch
+interpreter._get_np_dtype = _np_dtype
+# it looks for overflows and keeps quiet about them, for a quarter of the time
+interpreter.interpreter_builder.options = replace(
+    interpreter.interpreter_builder.options, sanitize_overflow=False
+)
 GridExecutor.__call__ = _launch
