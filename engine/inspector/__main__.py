@@ -19,8 +19,8 @@ from palimpsest.engine.flags import EXIT_BAD_INPUT, OneLineParser
 from palimpsest.engine.inspector.groups import groups_of
 from palimpsest.engine.inspector.report import BF16, Inspection, as_json, show
 from palimpsest.engine.inspector.room import device_of, here, memory_size, room_in
-from palimpsest.engine.memory import weight_bytes
-from palimpsest.engine.options import KERNELS
+from palimpsest.engine.memory import head_bytes, weight_bytes
+from palimpsest.engine.options import KERNELS, EngineOptions
 from palimpsest.engine.quantised.detection import detect
 from palimpsest.engine.weights import contents_of
 
@@ -54,23 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def inspect(args: argparse.Namespace) -> Inspection:
     """What the flags ask for. Raises CheckpointError, or ValueError for a flag out of its bound."""
     folder = checkpoint_folder(args.path, named="path")
+    options = EngineOptions(
+        kernels=args.kernels,
+        fp8_lm_head=args.fp8_lm_head,
+        gpu_memory_utilization=args.gpu_memory_utilization,
+    )
     quantised, contents = detect(folder), contents_of(folder, read_config(folder))
     place = here() if args.gpu_memory is None else device_of(args.gpu_memory)
-    fused = args.kernels == "fused"
+    keep_codes = options.kernels == "fused"
+    weights = weight_bytes(contents, place.dtype, keep_codes=keep_codes)
+    weights += head_bytes(contents.config, options)
     return Inspection(
         folder=folder,
         format=BF16 if quantised is None else quantised.name,
         config=contents.config,
-        groups=groups_of(contents, place.dtype, keep_codes=fused),
-        room=room_in(
-            place,
-            contents.config,
-            weights_bytes=weight_bytes(contents, place.dtype, keep_codes=fused),
-            utilization=args.gpu_memory_utilization,
-            fused=fused,
-        ),
-        utilization=args.gpu_memory_utilization,
-        kernels=args.kernels,
+        groups=groups_of(contents, place.dtype, keep_codes=keep_codes),
+        room=room_in(place, contents.config, options, weights_bytes=weights),
+        utilization=options.gpu_memory_utilization,
+        kernels=options.kernels,
     )
 
 
@@ -102,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
         default=KERNELS[0],
         help="as for serve: fused ones read FP8 weights as they are, plain torch has all weights "
         "in the dtype it computes in (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fp8-lm-head",
+        action="store_true",
+        help="as for serve: beside the embedding, fused kernels have a copy of it in FP8",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser

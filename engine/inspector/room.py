@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -59,17 +59,17 @@ def device_of(memory_bytes: int) -> Place:
 
 
 def room_in(
-    place: Place, config: ModelConfig, *, weights_bytes: int, utilization: float, fused: bool
+    place: Place, config: ModelConfig, options: EngineOptions, *, weights_bytes: int
 ) -> Room:
-    """With the server's usual settings and this share of the memory used."""
+    """With these settings, and what is usual for all others."""
     contexts = {
         count: longest_context(
             config,
-            EngineOptions(max_num_seqs=count, gpu_memory_utilization=utilization),
+            replace(options, max_num_seqs=count),
             weights=weights_bytes,
             dtype=place.dtype,
             memory=place.memory_bytes,
-            fused=fused,
+            fused=options.kernels == "fused",
         )
         for count in CANVASES
     }

@@ -85,6 +85,18 @@ def test_fused_kernels_hold_fp8_and_nvfp4_in_eight_bits_and_plain_ones_do_not(
     assert saved > EXPERTS_OF_FEW
 
 
+def test_an_output_head_in_eight_bits_is_one_more_copy_of_the_embedding(
+    capsys: pytest.CaptureFixture[str], released: Path
+) -> None:
+    place = (str(released), "--gpu-memory", "80GB", "--kernels", "fused")
+    rooms = [told(capsys, *place, *flags)["room"] for flags in ((), ("--fp8-lm-head",))]
+    usual, eight = (room["weights_bytes"] for room in rooms)
+    # a number of eight bits each, and a scale of 32 for each token
+    assert eight - usual == 262_144 * (2816 + 4)
+    usual, eight = (room["longest_context_by_canvases"]["64"] for room in rooms)
+    assert 0 < eight < usual
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("24GB", 24e9), ("24", 24e9), ("80GiB", 80 * 2**30), ("1.5 tb", 1.5e12)]
 )
@@ -103,3 +115,5 @@ def test_bad_input_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err.startswith("palimpsest inspect: path /nowhere: no such folder")
     assert main(["bundled", "--gpu-memory-utilization", "7"]) == 2
     assert "--gpu-memory-utilization: 7.0 is not above 0" in capsys.readouterr().err
+    assert main(["bundled", "--fp8-lm-head"]) == 2
+    assert "--fp8-lm-head: needs --kernels fused" in capsys.readouterr().err
