@@ -4,19 +4,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar, Unpack
+from typing import TypeVar, Unpack
 
 import grpc
 
 from palimpsest import requests, responses
 from palimpsest.connection import CHANNEL_OPTIONS, Connection, Priority
 from palimpsest.decisions import Decisions, Question, decide_request, decisions_of
-from palimpsest.errors import PalimpsestError, Unavailable, calling_again, translated
-from palimpsest.events import Event, Generation, Model
+from palimpsest.errors import Unavailable, translated
+from palimpsest.events import Generation, Model
 from palimpsest.media import Content
 from palimpsest.requests import (
     ALL_DRAFTS,
@@ -28,78 +27,13 @@ from palimpsest.requests import (
     PromptSource,
 )
 from palimpsest.resuming import Answer
+from palimpsest.streams import Stream
 from palimpsest.v1 import model_pb2
-from palimpsest.v1.generation_pb2 import StreamGenerateResponse
 from palimpsest.v1.service_pb2_grpc import DiffusionServiceStub
 from palimpsest.watching import EngineStates, watch_request
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
-
-
-class _StreamCall(Protocol):
-    """What grpc returns for a streaming call; its own type has no public name."""
-
-    def __next__(self) -> StreamGenerateResponse: ...
-    def cancel(self) -> bool: ...
-
-
-class Stream(Iterator[Event]):
-    """The events of one answer, in order, over as many calls as it takes.
-
-    Leaving its `with` block, `close()`, or dropping it before its end cancels the work on the
-    server. Iterating raises the errors of `palimpsest.errors`.
-    """
-
-    def __init__(self, method: Callable[..., _StreamCall], answer: Answer) -> None:
-        """Makes the first call of `method`."""
-        self._method = method
-        self._answer = answer
-        self._closed = threading.Event()
-        self._call = method(answer.request, **answer.options())
-
-    def __next__(self) -> Event:
-        """The next event; waits for it."""
-        while (message := self._read()) is not None:
-            event = self._answer.take(message)
-            if event is not None:
-                return event
-        raise StopIteration
-
-    def close(self) -> None:
-        """Cancels what is left of the answer. May be called from another thread."""
-        self._closed.set()
-        self._call.cancel()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _read(self) -> StreamGenerateResponse | None:
-        """The next message, of a further call if need be; None at the end."""
-        while True:
-            try:
-                with translated():
-                    return next(self._call, None)
-            except PalimpsestError as error:
-                if self._closed.is_set():
-                    # Our own cancellation is an end, not an error.
-                    return None
-                wait_s = self._answer.wait_s(error)
-            if wait_s is None or self._closed.wait(wait_s):
-                return None
-            with calling_again():
-                self._call = self._method(self._answer.request, **self._answer.options())
-            if self._closed.is_set():
-                # close() may have cancelled the call before this one
-                self._call.cancel()
 
 
 class Client:

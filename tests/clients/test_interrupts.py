@@ -9,8 +9,9 @@ from functools import partial
 import pytest
 from serving import Serve
 
-from palimpsest.client import Client, Stream
+from palimpsest.client import Client
 from palimpsest.interrupts import interruptible
+from palimpsest.streams import Stream
 from tests.clients.unfinished import PATIENCE_S, Unfinished
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from palimpsest.aio import AsyncClient, AsyncStream
+from palimpsest.aio import AsyncClient
 from palimpsest.errors import ServerError
 from palimpsest.evaluation.items import Item
 from palimpsest.evaluation.matchers import Answer, Call
 from palimpsest.events import Commit, Completed, Started
 from palimpsest.requests import NO_DRAFTS, Sampling
+from palimpsest.streams import AsyncStream
 
 
 class Transport(Protocol):
