@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import TypeVar, Unpack
 
 import grpc
 
 from palimpsest import requests, responses
+from palimpsest.closing import Closing
 from palimpsest.connection import CHANNEL_OPTIONS, Connection, Priority
 from palimpsest.decisions import Decisions, Question, decide_request, decisions_of
 from palimpsest.errors import Unavailable, translated
@@ -36,7 +36,7 @@ RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 
-class Client:
+class Client(Closing):
     """A connection to a server; a context manager, and safe to share between threads.
 
     All calls raise the errors of `palimpsest.errors`, and take `timeout_s` (seconds, over the
@@ -192,17 +192,6 @@ class Client:
     def close(self) -> None:
         """Ends all calls and the connection."""
         self._channel.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _call(
         self,

@@ -16,9 +16,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import NoReturn
 
+from palimpsest.closing import Closing
 from palimpsest.errors import EmbeddedServerError, ServerPartsMissing
 
 SERVER_MODULE = "palimpsest.server"
@@ -44,7 +44,7 @@ class _Ready:
     model: str
 
 
-class EmbeddedServer:
+class EmbeddedServer(Closing):
     """A running server; a context manager. Blocks while the model loads.
 
     Raises ServerPartsMissing when only the client is installed, EmbeddedServerError when the server
@@ -99,17 +99,6 @@ class EmbeddedServer:
             if process.stdout is not None:
                 process.stdout.close()
             self._log.close()
-
-    def __enter__(self) -> EmbeddedServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _wait_until_ready(self) -> _Ready:
         assert self._process.stdout is not None

@@ -10,24 +10,12 @@ import contextlib
 import signal
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
-from typing import Protocol, TypeVar
+from types import FrameType
+from typing import TypeVar
 
+from palimpsest.closing import Closing
 
-class Closable(Protocol):
-    """What can be closed from another thread, and ends then."""
-
-    def close(self) -> None: ...
-    def __enter__(self) -> object: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-StreamT = TypeVar("StreamT", bound=Closable)
+StreamT = TypeVar("StreamT", bound=Closing)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from types import TracebackType
 from typing import Protocol
 
 import grpc.aio
 
+from palimpsest.closing import Closing
 from palimpsest.errors import PalimpsestError, calling_again, translated
 from palimpsest.events import Event
 from palimpsest.resuming import Answer
@@ -24,7 +24,7 @@ class _StreamCall(Protocol):
     def cancel(self) -> bool: ...
 
 
-class Stream(Iterator[Event]):
+class Stream(Closing, Iterator[Event]):
     """The events of one answer, in order, over as many calls as it takes.
 
     Leaving its `with` block, `close()`, or dropping it before its end cancels the work on the
@@ -50,17 +50,6 @@ class Stream(Iterator[Event]):
         """Cancels what is left of the answer. May be called from another thread."""
         self._closed.set()
         self._call.cancel()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self) -> StreamGenerateResponse | None:
         """The next message, of a further call if need be; None at the end."""
@@ -116,12 +105,7 @@ class AsyncStream(AsyncIterator[Event]):
     async def __aenter__(self) -> AsyncStream:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     async def _read(self) -> StreamGenerateResponse | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console
 from rich.text import Text
@@ -57,12 +56,7 @@ class Region:
         self._write(HIDE_CURSOR)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # A terminal that is gone needs no mending, and must not hide why we leave.
         with contextlib.suppress(OSError, ValueError):
             self._write("\x1b[0m" + SHOW_CURSOR)

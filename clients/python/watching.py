@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
+from palimpsest.closing import Closing
 from palimpsest.errors import DeadlineExceeded, PalimpsestError, translated
 from palimpsest.v1 import engine_state_pb2
 from palimpsest.v1.engine_state_pb2 import EnginePhase, WatchEngineResponse
@@ -70,7 +70,7 @@ class WatchCall(Protocol):
     def cancel(self) -> bool: ...
 
 
-class EngineStates(Iterator[EngineState]):
+class EngineStates(Closing, Iterator[EngineState]):
     """States in order, until closed; calls again where the server's time limit ends a call.
 
     Iterating raises the errors of `palimpsest.errors`.
@@ -104,17 +104,6 @@ class EngineStates(Iterator[EngineState]):
             if self._closed.is_set():
                 return None
             raise
-
-    def __enter__(self) -> EngineStates:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def watch_request(
