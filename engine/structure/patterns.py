@@ -43,16 +43,21 @@ def compile_pattern(pattern: str) -> Automaton:
     if len(pattern) > MAX_PATTERN:
         raise PatternError(f"it has {len(pattern)} characters, more than {MAX_PATTERN}")
     try:
-        parsed = parser.parse(pattern, re.ASCII)
-    except (re.error, OverflowError, RecursionError) as problem:
+        return _nfa(parser.parse(pattern, re.ASCII)).automaton()
+    except (re.error, OverflowError) as problem:
         raise PatternError(str(problem)) from None
+    except RecursionError:
+        raise PatternError("it is nested too deeply") from None
+
+
+def _nfa(parsed: Any) -> Nfa:  # noqa: ANN401 - the parser has no types
     if parsed.state.flags & ~_PLAIN:
         raise PatternError("flags such as (?i) are not supported")
     nfa = Nfa()
     _Builder(nfa, dotall=bool(parsed.state.flags & re.DOTALL)).add(
         _without_anchors(list(parsed)), nfa.start, nfa.end
     )
-    return nfa.automaton()
+    return nfa
 
 
 def _without_anchors(items: list[Item]) -> list[Item]:

@@ -121,6 +121,9 @@ def test_a_character_is_in_a_set_or_in_its_complement(
         (".{600}", "states"),
         ("(?:a|b)*a(?:a|b){20}", "states"),
         ("a" * 70_000, "characters"),
+        # by the parser's depth, and by our own
+        ("(?:" * 2_000 + "a" + ")*" * 2_000, "nested too deeply"),
+        ("(?:" * 400 + "a" + ")*" * 400, "nested too deeply"),
     ],
 )
 def test_what_no_automaton_does_is_refused_by_name(pattern: str, reason: str) -> None:
