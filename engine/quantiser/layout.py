@@ -33,7 +33,7 @@ class Output:
     kept: Mapping[str, str]
     """Tensors that stay as they are: their names there, by those in the new file."""
     expanded: tuple[str, ...]
-    """Linear layers of a quantised source that this format keeps in BF16."""
+    """Linear layers that this format keeps in BF16 and the source has in other tensors."""
 
 
 def outputs(source: Source, format: Format) -> list[Output]:
@@ -58,7 +58,7 @@ def _output(source: Source, format: Format, index: int) -> Output:
             continue
         if held and format.codec(held[0]) is not None:
             linears += held
-        elif piece.scheme is not None:
+        elif piece.scheme is not None or piece.place.expert is not None:
             expanded += held
         else:
             kept[names[0]] = names[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import published
 import pytest
 import replay
@@ -190,18 +191,49 @@ def test_a_finished_run_is_left_alone(whole: Path, format: str, sharded_folder: 
     assert contents(whole) == before
 
 
+def in_one_file(folder: Path, tensors: Mapping[str, published.Raw], of: Path) -> Path:
+    folder.mkdir()
+    published.save(folder / "model.safetensors", tensors)
+    (folder / "config.json").write_bytes((of / "config.json").read_bytes())
+    return folder
+
+
+def all_tensors(folder: Path) -> dict[str, published.Raw]:
+    return {
+        name: raw for path in weight_files(folder) for name, raw in published.load(path).items()
+    }
+
+
 @pytest.mark.parametrize("format", ["nvfp4", "w6a8"])
 def test_one_file_gives_the_weights_that_several_give(
     made_as: Made, format: str, sharded_folder: Path, tmp_path: Path
 ) -> None:
-    one = tmp_path / "one"
-    one.mkdir()
-    tensors: dict[str, published.Raw] = {}
-    for path in weight_files(sharded_folder):
-        tensors |= published.load(path)
-    published.save(one / "model.safetensors", tensors)
-    (one / "config.json").write_bytes((sharded_folder / "config.json").read_bytes())
+    one = in_one_file(tmp_path / "one", all_tensors(sharded_folder), sharded_folder)
     run(one, tmp_path / "made", format)
+    assert same(load(tmp_path / "made"), load(made_as(format)))
+
+
+def one_by_one(name: str, raw: published.Raw) -> Iterator[tuple[str, published.Raw]]:
+    """A tensor, or if it is of all experts what each of them has."""
+    layer, joined, which = name.partition("experts.")
+    if not joined:
+        yield name, raw
+        return
+    dtype, experts = raw
+    parts = ("gate_proj", "up_proj") if which == "gate_up_proj" else (which,)
+    for number, expert in enumerate(experts):
+        for part, rows in zip(parts, np.split(expert, len(parts)), strict=True):
+            yield f"{layer}experts.{number}.{part}.weight", (dtype, rows)
+
+
+def test_experts_that_stand_one_by_one_give_the_weights_that_joined_ones_give(
+    made_as: Made, format: str, sharded_folder: Path, tmp_path: Path
+) -> None:
+    tensors = dict(
+        part for name, raw in all_tensors(sharded_folder).items() for part in one_by_one(name, raw)
+    )
+    source = in_one_file(tmp_path / "apart", tensors, sharded_folder)
+    run(source, tmp_path / "made", format)
     assert same(load(tmp_path / "made"), load(made_as(format)))
 
 
