@@ -57,6 +57,19 @@ def test_a_conversation_outlives_a_reload(page: Page) -> None:
     expect(conversation(page)).to_contain_text("savnac")
 
 
+@pytest.mark.parametrize("seed", ["0", "7"])
+def test_an_answer_is_written_again_with_its_seed_after_a_reload(page: Page, seed: str) -> None:
+    page.get_by_role("button", name="Settings", exact=True).click()
+    page.get_by_role("textbox", name="seed").fill(seed)
+    ask(page, REVERSE)
+    page.reload()
+    run = page.get_by_role("region", name="Run", exact=True)
+    again = run.get_by_role("button", name="Write it again with its seed")
+    expect(run).to_have_text("There are no drafts of this answer.Write it again with its seed")
+    again.click()
+    expect(canvas(page)).to_contain_text("mrots")
+
+
 def test_a_run_is_saved_as_json(page: Page, tmp_path: Path) -> None:
     ask(page, REVERSE)
     open_panel(page, "Export")

@@ -53,7 +53,8 @@ function Runs({ session, turn }: { session: Session; turn: Turn }) {
   const [first, second] = turn.runs.map((run) => run.value);
   if (first === undefined) return null;
   if (first.state !== "running" && first.canvases.length === 0) {
-    return <Forgotten onReplay={first.answer.seed && (() => session.replay(turn))} />;
+    const isSeeded = first.answer.seed !== undefined;
+    return <Forgotten onReplay={isSeeded ? () => session.replay(turn) : undefined} />;
   }
   if (second === undefined) return <RunView key={first.id} run={first} />;
   return <Compare key={`${first.id} ${second.id}`} runs={[first, second]} />;
@@ -68,7 +69,7 @@ function Nothing() {
 }
 
 /** Drafts do not outlive a reload, but a seed gives them again. */
-function Forgotten({ onReplay }: { onReplay: (() => void) | undefined | 0n }) {
+function Forgotten({ onReplay }: { onReplay: (() => void) | undefined }) {
   return (
     <div class="page-nothing">
       <p>There are no drafts of this answer.</p>

@@ -61,10 +61,20 @@ describe("settings that are read", () => {
       plain,
       plain,
     ]);
-    expect(optionsOf({ tools: EXAMPLE_TOOLS }).options.tools).toHaveLength(3);
+    expect(optionsOf({ tools: EXAMPLE_TOOLS }).options.tools).toEqual(JSON.parse(EXAMPLE_TOOLS));
     expect(optionsOf({ tools: '{"name": "a"}' }).problems.tools).toContain("list");
     expect(optionsOf({ tools: "[{}]" }).problems.tools).toContain("tool 0");
     expect(optionsOf({ tools: "[" }).problems.tools).toBeDefined();
+  });
+
+  test("what the contract does not know of a tool stays behind, so that no client refuses it", () => {
+    const known = { name: "f", parameters: { type: "object", strict: true } };
+    const wrapped = { type: "function", function: { ...known, strict: true } };
+    const plain = { ...known, strict: true };
+    expect(optionsOf({ tools: JSON.stringify([wrapped, plain]) }).options.tools).toEqual([
+      known,
+      known,
+    ]);
   });
 });
 

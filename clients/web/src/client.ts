@@ -13,6 +13,7 @@ import {
   type StreamGenerateRequest,
 } from "./gen/palimpsest/v1/generation_pb.js";
 import { CountTokensRequestSchema } from "./gen/palimpsest/v1/model_pb.js";
+import { checkBaseUrl, checkHeaders } from "./addresses.js";
 import { Attempts, sleep, throwIfAborted } from "./attempts.js";
 import { decideRequest, decisionsOf, type DecideOptions, type Decisions } from "./decisions.js";
 import { PalimpsestError } from "./errors.js";
@@ -72,9 +73,13 @@ export interface GenerateOptions extends ChatOptions, Sampling, CallOptions {
   drafts?: Drafts;
 }
 
-/** A client of the server at `options.baseUrl`; connects on the first call. */
+/**
+ * A client of the server at `options.baseUrl`; connects on the first call. Throws
+ * `invalid_argument` for a URL or headers that no call can be made with.
+ */
 export function createClient(options: ClientOptions): Client {
   const { baseUrl, fetch } = options;
+  checkBaseUrl(baseUrl);
   switch (options.protocol ?? "connect") {
     case "connect":
       return new Client(createConnectTransport({ baseUrl, fetch, useBinaryFormat: true }), options);
@@ -102,6 +107,7 @@ export class Client {
     const { model = "", share = "", priority = "normal" } = options;
     this.#about = { model, share, priority };
     this.#options = options;
+    checkHeaders(options.headers ?? {});
   }
 
   /** An answer to one message of the user, or to a prompt without the chat template. */
@@ -224,7 +230,9 @@ export class Client {
   #headers(call: CallOptions): Record<string, string> {
     const traced: Record<string, string> = {};
     this.#options.inject?.(traced);
-    return { ...traced, ...this.#options.headers, ...call.headers };
+    const headers = { ...traced, ...this.#options.headers, ...call.headers };
+    checkHeaders(headers);
+    return headers;
   }
 
   #attempts(call: CallOptions): Attempts {

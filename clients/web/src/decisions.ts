@@ -2,6 +2,7 @@
 
 import type { DecideRequest, DecideResponse } from "./gen/palimpsest/v1/decide_pb.js";
 import { DecideRequestSchema } from "./gen/palimpsest/v1/decide_pb.js";
+import { PromptSchema } from "./gen/palimpsest/v1/prompt_pb.js";
 import { PalimpsestError } from "./errors.js";
 import type { Usage } from "./events.js";
 import { promptOf, type ChatOptions, type PromptSource } from "./prompts.js";
@@ -68,7 +69,7 @@ export function decideRequest(
   } = options;
   return written(DecideRequestSchema, "questions", {
     ...about,
-    prompt: promptOf(source, chat),
+    prompt: written(PromptSchema, "prompt", promptOf(source, chat)),
     questions: questions.map((question) =>
       typeof question === "string"
         ? { text: question, labels: [...labels] }

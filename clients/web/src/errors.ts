@@ -96,7 +96,16 @@ export function invalidField(field: string, description: string, cause?: unknown
 
 /** Only what did not come from a server has a cause. */
 function isBroken(error: ConnectError): boolean {
-  return error.code === Code.Unknown && error.cause !== undefined;
+  return (error.code === Code.Unknown && error.cause !== undefined) || isCutShort(error);
+}
+
+/**
+ * Whether a response ended inside a message. Connect blames an argument for it, as it does in a
+ * server for a request that ends so; our server's refusals have details.
+ */
+function isCutShort({ code, rawMessage, details }: ConnectError): boolean {
+  const isOurs = code === Code.InvalidArgument && details.length === 0;
+  return isOurs && rawMessage === "protocol error: incomplete envelope";
 }
 
 function codeOf(error: ConnectError): ErrorCode {

@@ -1,12 +1,14 @@
 // From the options of a call to the messages of the contract. Bounds are the server's business.
 
 import {
+  clone,
   create,
   toBinary,
   type DescMessage,
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import { isFieldError } from "@bufbuild/protobuf/reflect";
 import {
   PreviewMode,
   type CanvasControlSchema,
@@ -155,10 +157,16 @@ export function written<Desc extends DescMessage>(
   try {
     const message = create(schema, init);
     toBinary(schema, message);
-    return message;
+    // Unlike writing, copying refuses text that is no UTF-8: lone surrogates.
+    return clone(schema, message);
   } catch (error) {
-    throw invalidField(field, error instanceof Error ? error.message : String(error), error);
+    throw invalidField(field, reasonOf(error), error);
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (isFieldError(error)) return `cannot set ${error.field()}: ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
 }
 
 export function seedOf(seed: number | bigint | undefined, field: string): bigint | undefined {

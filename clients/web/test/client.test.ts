@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { PreviewMode } from "../src/gen/palimpsest/v1/canvas_pb.js";
 import type { StreamGenerateRequest } from "../src/gen/palimpsest/v1/generation_pb.js";
+import { createClient } from "../src/client.js";
 import { PalimpsestError } from "../src/errors.js";
 import { all, clientOf, commit, completed, draft, started, type Answering } from "./scripted.js";
 
@@ -170,4 +171,46 @@ test("a request can be had as JSON of the contract", () => {
       priority: "PRIORITY_NORMAL",
     },
   });
+});
+
+test("what is no URL of a server is refused when the client is made", () => {
+  for (const baseUrl of ["", "127.0.0.1:8080", "localhost:8080", "http://"]) {
+    const refusal = { code: "invalid_argument", message: /^baseUrl: '.*' is no URL of HTTP/ };
+    assert.throws(() => createClient({ baseUrl }), refusal, baseUrl);
+  }
+});
+
+test("a header that cannot be sent is refused by its name, and its value stays a secret", () => {
+  const named = (name: string) => (error: unknown) => {
+    assert.ok(error instanceof PalimpsestError);
+    assert.equal(error.code, "invalid_argument");
+    assert.equal(error.violations[0]?.field, `headers.${name}`);
+    assert.doesNotMatch(`${error.message} ${error.cause}`, /hush/);
+    return true;
+  };
+  for (const [name, value] of [
+    ["key", "Bearer hush\u2013"],
+    ["key", "hush\nhush"],
+    ["a key", "hush"],
+  ] as const) {
+    const headers = { [name]: value };
+    const inject = (carrier: Record<string, string>) => void (carrier[name] = value);
+    assert.throws(() => clientOf([], { headers }), named(name));
+    assert.throws(() => clientOf([]).generate("x", { headers }), named(name));
+    assert.throws(() => clientOf([], { inject }).generate("x"), named(name));
+  }
+});
+
+test("text with half a character is refused by every call that takes a prompt", async () => {
+  const client = clientOf([]);
+  const half = "x\ud800";
+  const refusal = (message: RegExp) => ({ code: "invalid_argument", message });
+  assert.throws(() => client.generate(half), refusal(/^input: .*ContentPart\.text/));
+  assert.throws(() => client.generate({ rawText: half }), refusal(/^input: .*Prompt\.text/));
+  const tools = [{ name: "f", parameters: { [half]: 1 } }];
+  assert.throws(() => client.generate("x", { tools }), refusal(/^input: .*Struct\.fields/));
+  await assert.rejects(client.countTokens(half), refusal(/^prompt: .*ContentPart\.text/));
+  const labels = ["a", half];
+  await assert.rejects(client.decide(half, { labels: ["a", "b"] }), refusal(/^prompt: /));
+  await assert.rejects(client.decide("x", { labels }), refusal(/^questions: .*Question\.labels/));
 });

@@ -36,3 +36,11 @@ test("a connection that broke means that nobody is there, and a server's unknown
   assert.equal(PalimpsestError.from(new TypeError("fetch failed")).code, "unavailable");
   assert.equal(PalimpsestError.from(new ConnectError("odd", Code.Unknown)).code, "unknown");
 });
+
+test("a response that ends inside a message broke off, but a request may do so too", () => {
+  const said = ["protocol error: incomplete envelope", Code.InvalidArgument] as const;
+  assert.equal(PalimpsestError.from(new ConnectError(...said)).code, "unavailable");
+  const info = { desc: ErrorInfoSchema, value: { reason: "INVALID_REQUEST" } };
+  const refusal = new ConnectError(...said, undefined, [info]);
+  assert.equal(PalimpsestError.from(refusal).code, "invalid_argument");
+});

@@ -3,7 +3,17 @@ import { test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import type { ResumePoint, StreamGenerateRequest } from "../src/gen/palimpsest/v1/generation_pb.js";
-import { all, clientOf, commit, completed, draft, started, type Answering } from "./scripted.js";
+import { createClient } from "../src/client.js";
+import {
+  all,
+  clientOf,
+  commit,
+  completed,
+  draft,
+  fetchOf,
+  started,
+  type Answering,
+} from "./scripted.js";
 
 const GONE = () => new ConnectError("the engine stopped", Code.Unavailable);
 
@@ -13,6 +23,13 @@ const BROKEN: Answering = async function* () {
   yield draft(3, 1, 1);
   yield draft(4, 1, 2);
   throw GONE();
+};
+
+const WHOLE: Answering = async function* () {
+  yield started(1);
+  yield commit(2, 0, "ab");
+  yield commit(3, 1, "c");
+  yield completed(4);
 };
 
 const FAILING: Answering = async function* () {
@@ -44,6 +61,44 @@ test("a broken answer is taken up after its last whole canvas, with its own seed
   const input = requests[0]?.input;
   assert.deepEqual([input?.model, input?.requestId, input?.sampling?.seed], ["tiny", "r-1", 9n]);
 });
+
+/** The first response ends behind `messages` of its messages and `bytes` more. */
+function cut(whole: typeof fetch, messages: number, bytes: number): typeof fetch {
+  let isFirst = true;
+  return async (input, init) => {
+    const response = await whole(input, init);
+    if (!isFirst) return response;
+    isFirst = false;
+    const body = new Uint8Array(await response.arrayBuffer());
+    const end = endOf(body, messages) + bytes;
+    assert.ok(end < body.length);
+    return new Response(body.slice(0, end), response);
+  };
+}
+
+/** Where so many messages of a body end: each has a byte of flags and its length ahead. */
+function endOf(body: Uint8Array, messages: number): number {
+  const view = new DataView(body.buffer, body.byteOffset);
+  let end = 0;
+  for (let i = 0; i < messages; i++) end += 5 + view.getUint32(end + 1);
+  return end;
+}
+
+for (const protocol of ["connect", "connect-json", "grpc-web"] as const) {
+  for (const [place, bytes] of [
+    ["between two messages", 0],
+    ["in the length of a message", 3],
+    ["inside a message", 9],
+  ] as const) {
+    test(`a stream of ${protocol} that ends ${place} is taken up again`, async () => {
+      const requests: StreamGenerateRequest[] = [];
+      const fetch = cut(fetchOf([WHOLE, rest(requests)]), 2, bytes);
+      const client = createClient({ baseUrl: "http://palimpsest.test", fetch, protocol });
+      assert.equal((await client.generate("x").answer()).text, "abc");
+      assert.deepEqual(told(requests[0]?.resume), [1, [97, 98]]);
+    });
+  }
+}
 
 test("what is known already is not told twice, and leaves no gap", async () => {
   const events = await all(clientOf([BROKEN, rest([])]).generate("x"));
@@ -88,12 +143,9 @@ test("an answer that had ended unsaid is asked for its last canvas once more", a
 
 test("an answer of a template starts over", async () => {
   const requests: StreamGenerateRequest[] = [];
-  const again: Answering = async function* (request) {
+  const again: Answering = async function* (request, context) {
     requests.push(request);
-    yield started(1);
-    yield commit(2, 0, "ab");
-    yield commit(3, 1, "c");
-    yield completed(4);
+    yield* WHOLE(request, context);
   };
   const canvas = { template: "a[[2]]" };
   const answer = await clientOf([BROKEN, again]).generate("x", { canvas }).answer();

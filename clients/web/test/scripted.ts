@@ -1,13 +1,16 @@
 // A server in memory that says what a test wants to hear: connect's own, over a transport that
-// encodes every message.
+// encodes every message, or over `fetch`.
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
+  createConnectRouter,
   createRouterTransport,
+  type ConnectRouter,
   type HandlerContext,
 } from "@connectrpc/connect";
+import { createFetchHandler } from "@connectrpc/connect/protocol";
 import { BadRequestSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import {
   StreamGenerateResponseSchema,
@@ -28,16 +31,31 @@ export function clientOf(
   answers: Answering[],
   options: Omit<ClientOptions, "baseUrl"> = {},
 ): Client {
-  const transport = createRouterTransport(({ service }) =>
-    service(DiffusionService, {
-      streamGenerate(request, context) {
-        const answering = answers.shift();
-        if (answering === undefined) throw new Error("nobody expected another call");
-        return answering(request, context);
-      },
-    }),
-  );
+  const transport = createRouterTransport((router) => serve(router, answers));
   return new Client(transport, options);
+}
+
+/** What reaches such a server by HTTP, over any protocol. */
+export function fetchOf(answers: Answering[]): typeof fetch {
+  const router = createConnectRouter();
+  serve(router, answers);
+  return async (input, init) => {
+    const request = new Request(input, init);
+    const { pathname } = new URL(request.url);
+    const handler = router.handlers.find(({ requestPath }) => requestPath === pathname);
+    if (handler === undefined) throw new Error(`nothing is at ${pathname}`);
+    return createFetchHandler(handler)(request);
+  };
+}
+
+function serve({ service }: ConnectRouter, answers: Answering[]): void {
+  service(DiffusionService, {
+    streamGenerate(request, context) {
+      const answering = answers.shift();
+      if (answering === undefined) throw new Error("nobody expected another call");
+      return answering(request, context);
+    },
+  });
 }
 
 export function message(

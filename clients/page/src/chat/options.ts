@@ -11,6 +11,7 @@ export interface Understood {
 }
 
 const MOST_UINT32 = 2 ** 32 - 1;
+const TOOL_FIELDS: readonly (keyof Tool)[] = ["name", "description", "parameters", "response"];
 
 export function understood(fields: Fields): Understood {
   const problems: Partial<Record<FieldName, string>> = {};
@@ -105,8 +106,15 @@ function tools(text: string): Tool[] {
     if (!isRecord(tool) || typeof tool.name !== "string") {
       throw new Error(`tool ${i} has no name: write {"name": …, "parameters": …}`);
     }
-    return tool as unknown as Tool;
+    return known(tool) as unknown as Tool;
   });
+}
+
+/** Other doors know more of a tool, such as OpenAI's `strict`; Python's client refuses that. */
+function known(tool: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    TOOL_FIELDS.flatMap((name) => (name in tool ? [[name, tool[name]]] : [])),
+  );
 }
 
 /** Of two runs, both have one seed, so that only what is set makes a difference; if nothing is set
