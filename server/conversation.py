@@ -70,7 +70,8 @@ def _messages(chat: chat_pb2.ChatPrompt, path: str) -> Iterator[ChatMessage]:
         waiting = {c.id: (c, f"{here}.tool_calls[{i}]") for i, c in enumerate(calls)}
         yield ChatMessage(
             role=_ROLES[message.role],
-            content=content(message, here, required=not calls),
+            # an answer may have ended before its first word
+            content=content(message, here, required=message.role != chat_pb2.CHAT_ROLE_ASSISTANT),
             thought=message.thought,
             tool_calls=calls,
         )

@@ -50,10 +50,10 @@ def string_pattern(node: Mapping[str, Any], path: str) -> str:
     if "pattern" in node:
         return f'"(?:{_inner(node["pattern"], path)})"'
     if "format" in node:
-        if node["format"] not in _FORMATS:
-            known = ", ".join(_FORMATS)
-            raise SchemaError(f"{path}.format {node['format']!r} is none of {known}")
-        return f'"{_FORMATS[node["format"]]}"'
+        wanted = node["format"]
+        if not isinstance(wanted, str) or wanted not in _FORMATS:
+            raise SchemaError(f"{path}.format {wanted!r} is none of {', '.join(_FORMATS)}")
+        return f'"{_FORMATS[wanted]}"'
     least, most = bounds(node, "minLength", "maxLength", path)
     return f'"{_CHARACTER}{{{least},{"" if most is None else most}}}"'
 
@@ -93,15 +93,19 @@ def one_of(values: object, kind: object, path: str) -> str:
     for value in values:
         if kind is not None and not any(_is_a(value, one, path) for one in kinds):
             raise SchemaError(f"{path}: {json.dumps(value)} is not of type {json.dumps(kind)}")
-    return either([re.escape(json.dumps(value, ensure_ascii=False)) for value in values])
+    try:
+        written = [json.dumps(value, ensure_ascii=False, allow_nan=False) for value in values]
+    except ValueError as wrong:  # 1e999 is read as infinite
+        raise SchemaError(f"{path}: {wrong}") from None
+    return either(list(map(re.escape, written)))
 
 
 def _is_a(value: object, kind: object, path: str) -> bool:
-    if kind not in _VALUES:
+    if not isinstance(kind, str) or kind not in _VALUES:
         raise SchemaError(f"{path}.type {kind!r} is no type")
     if isinstance(value, bool):
         return kind == "boolean"
-    return isinstance(value, _VALUES[str(kind)])
+    return isinstance(value, _VALUES[kind])
 
 
 def either(patterns: Sequence[str]) -> str:

@@ -141,7 +141,7 @@ class _Writer:
         if not isinstance(properties, dict) or not isinstance(required, list):
             raise SchemaError(f"{path}: properties is an object and required a list")
         for name in required:
-            if name not in properties:
+            if not isinstance(name, str) or name not in properties:
                 raise SchemaError(f"{path}.required names {name!r}, which is no property")
         if not properties:
             raise SchemaError(f"{path} is an object without properties, which is not supported")

@@ -52,7 +52,7 @@ class Fetcher:
                     url = urljoin(url, answer)
         except TimeoutError:
             raise Unreadable(f"takes more than {FETCH_S} s to fetch") from None
-        except (OSError, h11.ProtocolError) as wrong:
+        except (OSError, ValueError, h11.ProtocolError) as wrong:  # a redirect may be no URL
             shown = " ".join(str(wrong).split()) or type(wrong).__name__
             raise Unreadable(f"cannot be fetched: {shown[:_SHOWN]}") from None
         raise Unreadable(f"leads over more than {MAX_REDIRECTS} redirects")

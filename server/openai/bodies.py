@@ -20,7 +20,7 @@ async def json_body(request: Request, max_bytes: int) -> Members:
     body = await _read(request, max_bytes)
     try:
         # what UTF-8 cannot say is found here, and not in each field
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
         if b"\\u" in body:
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:

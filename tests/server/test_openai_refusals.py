@@ -178,6 +178,9 @@ def test_a_bad_completion_is_refused_as_well(
         (b"[1]", "it is [1], not an object"),
         (b'{"temperature": NaN}', "NaN is no number of JSON"),
         (b"\xff\xfe", "the body is no JSON object to act on"),
+        # a lone surrogate as some encoders write it, and text in UTF-16
+        (b'{"messages": [{"role": "user", "content": "\xed\xa0\x80"}]}', "can't decode"),
+        ('{"messages": []}'.encode("utf-16"), "can't decode"),
         (b'{"a":' * 5_000, "it is nested too deeply"),
         (FORM % (b'{"anyOf":[' * 300 + b"]}" * 300), "deep"),
         (FORM % (b'{"a":' * 970 + b"1" + b"}" * 970), "deep"),

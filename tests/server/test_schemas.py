@@ -105,6 +105,13 @@ LOOP = {"type": "object", "properties": {"next": {"$ref": "#/$defs/loop"}}}
         ({"type": "integer", "enum": [1, "a"]}, '"a" is not of type "integer"'),
         ({"type": "integer", "const": True}, 'true is not of type "integer"'),
         ({"enum": []}, "no values"),
+        ({"const": float("inf")}, "not JSON compliant"),
+        ({"type": "string", "format": {}}, r"format \{\} is none of"),
+        ({"type": {"type": "boolean"}, "const": 1}, r"\$\.type \{'type': 'boolean'\}"),
+        (
+            {"type": "object", "properties": {"a": NULL}, "required": [["a"]]},
+            r"\['a'\], which is no property",
+        ),
         ({"anyOf": []}, "no schemas"),
         ({"$ref": "other.json"}, "does not point into"),
         ({"$ref": "#/$defs/no"}, "points nowhere"),

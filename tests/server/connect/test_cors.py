@@ -40,7 +40,19 @@ def test_a_page_may_read_how_a_call_over_grpc_web_ended(server: ServerProcess) -
     response = httpx.post(url(server, "GetModel"), headers=headers, content="{}")
     assert response.headers["access-control-allow-origin"] == ALLOWED
     exposed = response.headers["access-control-expose-headers"]
-    assert exposed == "grpc-message, grpc-status, grpc-status-details-bin"
+    assert exposed.startswith("grpc-message, grpc-status, grpc-status-details-bin, ")
+
+
+def test_a_page_may_call_with_the_headers_of_openais_client(server: ServerProcess) -> None:
+    sent = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+    headers = {
+        "origin": ALLOWED,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": sent,
+    }
+    response = httpx.options(f"{server.url}/v1/chat/completions", headers=headers)
+    assert (response.status_code, response.text) == (200, "OK")
+    assert response.headers["access-control-allow-headers"] == sent
 
 
 def test_without_an_origin_nothing_is_allowed() -> None:

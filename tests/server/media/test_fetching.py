@@ -94,6 +94,7 @@ async def test_a_file_is_fetched(site: Site, path: str) -> None:
         ("/silence", "cannot be fetched"),
         ("/headers", "cannot be fetched"),
         ("/to:/to:/to:/to:/to:/plain", "over more than 3 redirects"),
+        ("/to:http://[x/", "cannot be fetched: Invalid IPv6 URL"),
         ("/to:http://other.example:PORT/plain", "is at other.example:"),
         ("/to:ftp://pictures.example/plain", "not like https"),
         ("/to:file:///etc/passwd", "not like https"),

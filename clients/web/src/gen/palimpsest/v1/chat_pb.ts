@@ -80,7 +80,8 @@ export type ChatMessage = Message<"palimpsest.v1.ChatMessage"> & {
   role: ChatRole;
 
   /**
-   * The content, in order. May be empty only where `tool_calls` or `tool_result` says something.
+   * The content, in order. May be empty in an ASSISTANT message, whose answer ended before its first
+   * word or is `tool_calls` alone, and beside a `tool_result`.
    * Images and videos are for USER messages alone, 64 images and 4 videos in a prompt at most.
    *
    * @generated from field: repeated palimpsest.v1.ContentPart parts = 2;
