@@ -118,8 +118,9 @@ bench: setup ## Compare the speed of a denoising step with transformers
 
 gpu: links ## Check and time kernels and the whole model on a GPU, into build/gpu (needs no setup)
 	mkdir -p build/gpu
-	PYTHONPATH=$(LINKS) $(PYTHON) -m palimpsest.kernels.bench > build/gpu/kernels.json
-	PYTHONPATH=$(LINKS) $(PYTHON) -m palimpsest.engine.gpu.full_size --profile build/gpu > build/gpu/full_size.json
+	PYTHONPATH=$(LINKS) $(PYTHON) -m palimpsest.kernels.bench > build/gpu/kernels.json; kernels=$$?; \
+	PYTHONPATH=$(LINKS) $(PYTHON) -m palimpsest.engine.gpu.full_size --profile build/gpu > build/gpu/full_size.json \
+	&& exit $$kernels
 
 eval: setup ## Measure the bundled model on the bundled suite, into build/eval
 	$(BIN)/palimpsest eval --out build/eval

@@ -97,7 +97,8 @@ def check(case: Case, device: torch.device, dtype: torch.dtype) -> list[str]:
     if case.reference is None:
         return []
     made = case.run(case.inputs(Make(device, dtype)))
-    return disagreements(made, case.reference(case.inputs(Make(device, dtype))))
+    wanted = case.reference(case.inputs(Make(device, dtype)))
+    return disagreements(made, wanted, computed_in=dtype)
 
 
 def measure_ceilings(device: torch.device) -> Ceilings:

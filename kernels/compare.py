@@ -18,12 +18,17 @@ ROUNDED_TOLERANCE = 2e-2
 """Of rows in e4m3, some of which another last bit tips to the next step, an eighth away."""
 
 
-def disagreements(made: object, wanted: object) -> list[str]:
-    """What differs by more than rounding, in words; empty if nothing does."""
+def disagreements(
+    made: object, wanted: object, *, computed_in: torch.dtype = torch.float32
+) -> list[str]:
+    """What differs by more than rounding, in words; empty if nothing does. What is told in fp32
+    may come of numbers that were rounded to `computed_in`, such as logits.
+    """
+    least = TOLERANCES[computed_in]
     return [
         f"{name}: {problem}"
         for (name, one), (_, other) in zip(_parts(made), _parts(wanted), strict=True)
-        if (problem := _difference(one, other))
+        if (problem := _difference(one, other, least))
     ]
 
 
@@ -38,7 +43,7 @@ def _parts(value: object, name: str = "output") -> Iterator[tuple[str, Tensor | 
             yield from _parts(getattr(value, field.name), f"{name}.{field.name}")
 
 
-def _difference(made: Tensor | Rounded, wanted: Tensor | Rounded) -> str | None:
+def _difference(made: Tensor | Rounded, wanted: Tensor | Rounded, least: float) -> str | None:
     if isinstance(made, Rounded) and isinstance(wanted, Rounded):
         quantised = made.scales is not None
         tolerance = ROUNDED_TOLERANCE if quantised else TOLERANCES[made.values.dtype]
@@ -46,7 +51,8 @@ def _difference(made: Tensor | Rounded, wanted: Tensor | Rounded) -> str | None:
     assert isinstance(made, Tensor)
     assert isinstance(wanted, Tensor)
     if made.is_floating_point():
-        return _relative(made.float(), wanted.float(), TOLERANCES[made.dtype])
+        tolerance = max(least, TOLERANCES[made.dtype])
+        return _relative(made.float(), wanted.float(), tolerance)
     share = (made == wanted).float().mean().item()
     return None if share >= EQUAL_SHARE else f"{share:.3%} are equal"
 

@@ -100,7 +100,8 @@ class FusedRunner:
         that would wait for it.
         """
         length = self.limits.canvas_length
-        for count in range(1, most + 1):
+        # the widest first: the pool's memory that it leaves serves those that follow
+        for count in range(most, 0, -1):
             rows = count * padded(length)
             self._program(PassShape(rows=rows, canvases=count, canvas_length=length))
 

@@ -91,18 +91,18 @@ def attention_reference(
     window: int | None,
     quantised: bool,
 ) -> Rounded:
-    attended = torch.zeros_like(query)
+    attended, device = torch.zeros_like(query), query.device
     for segment in range(table.rows.shape[0]):
         start, rows = int(table.start[segment]), int(table.rows[segment])
         here = slice(int(table.first_row[segment]), int(table.first_row[segment]) + rows)
         seen = start if window is None else min(start, window - 1)
-        before = torch.arange(start - seen, start)
+        before = torch.arange(start - seen, start, device=device)
         pages = table.pages[table.page_offset[segment] + before // PAGE_TOKENS]
         slots = pages * PAGE_TOKENS + before % PAGE_TOKENS
         mask = None
         if (kind := int(table.kind[segment])) != CANVAS:
-            place = torch.arange(-seen, rows)
-            distance = torch.arange(rows)[:, None] - place
+            place = torch.arange(-seen, rows, device=device)
+            distance = torch.arange(rows, device=device)[:, None] - place
             mask = (distance >= 0) & (distance < (window or start + rows))
             if kind == PICTURE:
                 mask |= place >= 0

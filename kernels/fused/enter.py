@@ -47,7 +47,7 @@ def enter_reference(
 ) -> tuple[Hidden, Rounded]:
     place, on_canvas = canvas_rows.clamp_min(0).long(), canvas_rows >= 0
     token_ids = torch.where(on_canvas, canvas_tokens[place], token_ids)
-    embedded = embedding[token_ids.long()] * torch.tensor(scale, dtype=embedding.dtype)
+    embedded = embedding[token_ids.long()] * embedding.new_tensor(scale)
     normed = rms_norm(embedded + signal[place], None, epsilon=epsilon)
     stream = torch.where(on_canvas[:, None], normed, embedded)
     stream = torch.where(shown_rows[:, None] >= 0, shown[shown_rows.clamp_min(0).long()], stream)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from palimpsest.kernels.fused.overlap import how_to_launch, in_turn
 from palimpsest.kernels.fused.tiles import load_tile, tiled
-from palimpsest.kernels.routing import PerExpert, route
+from palimpsest.kernels.routing import PerExpert
 from palimpsest.kernels.shapes import ExpertIds, ExpertWeights
 
 RouterRows = Float[Tensor, "T H"]
@@ -48,7 +48,11 @@ def routing_reference(
     experts_per_row: int,
 ) -> Routed:
     scores = torch.nn.functional.linear(x, projection)
-    weights, experts, _ = route(scores, per_expert_scale, experts_per_token=experts_per_row)
+    probabilities = torch.softmax(scores, dim=-1, dtype=torch.float32)
+    # in bf16 scores are often equal: the first comes first, where topk on a GPU takes any
+    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    weights, experts = ordered[:, :experts_per_row], order[:, :experts_per_row]
+    weights = weights / weights.sum(dim=-1, keepdim=True) * per_expert_scale.float()[experts]
     return Routed(weights=weights, experts=experts.int())
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from palimpsest.kernels.bench import check, measure
-from palimpsest.kernels.cases import TINY, Case, all_cases
+from palimpsest.kernels.cases import TINY, Case, Make, all_cases
 from palimpsest.kernels.compare import disagreements
 from palimpsest.kernels.fused.rounding import Rounded
 
@@ -18,6 +18,23 @@ CASES = {case.name: case for case in all_cases(TINY, itemsize=4)}
 @pytest.mark.parametrize("name", CASES)
 def test_every_case_agrees_with_its_definition(name: str) -> None:
     assert check(CASES[name], CPU, torch.float32) == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_definition_stays_on_the_device_of_what_it_is_given(name: str) -> None:
+    case = CASES[name]
+    given = case.inputs(Make(CPU, torch.float32))
+    if case.reference is not None:
+        # whatever is made without a device lands on one that nothing can be computed with
+        with torch.device("meta"):
+            case.reference(given)
+
+
+def test_float32_that_came_of_rounded_numbers_may_be_off_by_their_rounding() -> None:
+    one = torch.ones(8)
+    assert disagreements(one, one + 1e-3, computed_in=torch.float32)
+    assert not disagreements(one, one + 1e-3, computed_in=torch.bfloat16)
+    assert disagreements(one, one + 3e-2, computed_in=torch.bfloat16)
 
 
 def test_a_kernel_that_is_wrong_is_told_and_not_timed() -> None:

@@ -17,6 +17,7 @@ the size of a toy, without graphs and times.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from pathlib import Path
@@ -40,10 +41,7 @@ BRIEFLY = (WeightFormat.W6A8, WeightFormat.W4A8)
 def main() -> None:
     arguments = _parser().parse_args()
     plan = plan_for(torch.device(arguments.device))
-    results = [
-        *(_measure(plan, form, arguments.profile) for form in IN_FULL),
-        *(_measure(plan.brief(), form, arguments.profile, briefly=True) for form in BRIEFLY),
-    ]
+    results: list[dict[str, object]] = []
     document = {
         "benchmark": "the released model's size, random weights",
         "device": torch.cuda.get_device_name(plan.device) if plan.is_timed else "interpreter",
@@ -52,9 +50,16 @@ def main() -> None:
         "random": "weights, prompts and canvases",
         "sizes": plan.raw["text_config"],
         "results": results,
-        "transformers": _said("transformers", reference(plan)),
     }
-    print(json.dumps(document))
+    try:
+        for form in IN_FULL:
+            results.append(_measure(plan, form, arguments.profile))
+        for form in BRIEFLY:
+            results.append(_measure(plan.brief(), form, arguments.profile, briefly=True))
+        document["transformers"] = _said("transformers", reference(plan))
+    finally:
+        # what was measured before the device failed is told
+        print(json.dumps(document))
     sys.exit(any(result["problems"] for result in results))
 
 
@@ -125,6 +130,8 @@ def _profile(passes: Passes, path: Path) -> None:
 
 def _free() -> None:
     """What nobody holds, for the next set of weights."""
+    # a program that is not captured holds itself, and with it weights and cache
+    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
