@@ -69,6 +69,9 @@ TABLE: Mapping[type[Exception], Verdict] = {
 }
 DEADLINE_SLACK_S = 0.05
 """A caller's clock has run since before its request arrived, so it ends the call before ours."""
+MOST_BYTES = 600
+"""Of each text of a refusal, which may quote what came. All of it travels in HTTP/2 trailers, where
+such a byte may take three; clients take 8 KiB of them, and make another error of more."""
 UNKNOWN_FAILURE = Verdict(code_pb2.INTERNAL, "INTERNAL")
 
 
@@ -103,7 +106,12 @@ def _refused(call: Call, verdict: Verdict, error: Exception) -> Refused:
     if verdict.code == code_pb2.INTERNAL:
         message = f"{message} (request {call.request_id})"
     found = [_packed(detail) for detail in details(verdict, error, call.request_id)]
-    return Refused(status_pb2.Status(code=verdict.code, message=message, details=found))
+    return Refused(status_pb2.Status(code=verdict.code, message=_cut(message), details=found))
+
+
+def _cut(text: str) -> str:
+    told = text.encode()[:MOST_BYTES].decode(errors="ignore")
+    return text if len(told) == len(text) else f"{told}…"
 
 
 def details(verdict: Verdict, error: Exception, request_id: str) -> list[Message]:
@@ -111,10 +119,10 @@ def details(verdict: Verdict, error: Exception, request_id: str) -> list[Message
     metadata = {"request_id": request_id}
     found: list[Message] = []
     if isinstance(error, InvalidRequest | Unsupported):
-        metadata["field"] = error.field
+        metadata["field"] = _cut(error.field)
         reason = error.reason if isinstance(error, InvalidRequest) else str(error)
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field, description=reason
+            field=_cut(error.field), description=_cut(reason)
         )
         found.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, Overloaded | EngineStopped):

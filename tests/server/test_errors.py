@@ -106,6 +106,17 @@ async def test_a_field_to_blame_is_named_in_the_details() -> None:
     assert dict(info.metadata) == {"field": "sampling.seed", "request_id": "r-1"}
 
 
+async def test_a_long_value_is_cut_so_that_the_refusal_still_fits_into_trailers() -> None:
+    async with failing_with(InvalidRequest("choices", "twice 很" + "长" * 20_000)) as error:
+        status = status_of(error)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert status.message.startswith("choices: twice 很长")
+    assert status.message.endswith("长…")
+    bad = error_details_pb2.BadRequest()
+    assert found(status, bad)
+    assert bad.field_violations[0].description.endswith("长…")
+
+
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
