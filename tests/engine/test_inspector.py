@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from released import write_released
 
-from palimpsest.engine.inspector.__main__ import main
+from palimpsest.engine.inspector.command import main
 from palimpsest.engine.inspector.room import memory_size
 
 EXPERTS = 22_837_985_280

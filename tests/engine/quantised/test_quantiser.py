@@ -24,7 +24,7 @@ from palimpsest.engine.errors import CheckpointError
 from palimpsest.engine.events import Finished
 from palimpsest.engine.headers import Entry, read_headers, weight_files
 from palimpsest.engine.options import EngineOptions
-from palimpsest.engine.quantiser.__main__ import main
+from palimpsest.engine.quantiser.command import main
 from palimpsest.engine.quantiser.formats import FORMATS
 from palimpsest.engine.quantiser.record import read_record
 from palimpsest.engine.quantiser.run import Done, quantise
