@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from rich.console import Console
-
 from palimpsest.canvas import printable
+from palimpsest.console import Console
 from palimpsest.events import Commit, Event, Snapshot
 from palimpsest.render import LiveCanvas
 

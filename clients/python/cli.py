@@ -1,8 +1,8 @@
 """The command `palimpsest`: reads the command line, finds or starts a server, runs one of the
 subcommands, and turns every failure into one line and an exit code.
 
-Exit codes: 0 done · 1 trouble at the server, a wrong answer in the demo, or a skill below what eval
-requires · 2 bad input · 130 Ctrl-C · 143 terminated.
+Exit codes: 0 done · 1 trouble at the server or with writing, a wrong answer in the demo, or a skill
+below what eval requires · 2 bad input · 130 Ctrl-C · 141 nobody reads on · 143 terminated.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from functools import partial
 from types import FrameType
 from typing import NoReturn
 
-from rich.console import Console
-
 from palimpsest import answer, arguments, deciding, demo, sampling_flags, top
 from palimpsest.answer import Form
 from palimpsest.chat import Chat
 from palimpsest.client import Client
+from palimpsest.console import Console
 from palimpsest.embedded import PROGRAMS, EmbeddedServer, exec_program
 from palimpsest.errors import (
     EmbeddedServerError,
@@ -53,16 +52,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments_given and arguments_given[0] in PROGRAMS:
             # Their flags are their own, --help included.
             exec_program(arguments_given[0], arguments_given[1:])
-        return _run(arguments.parse(arguments_given))
+        return _run_and_flush(arguments_given)
     except PalimpsestError as error:
         print(f"palimpsest: {error}", file=sys.stderr)
         return _exit_code(error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has enough. Python must not find the pipe broken once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read us has enough.
+        _discard_output()
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        print(f"palimpsest: {error}", file=sys.stderr)
+        _discard_output()
+        return EXIT_TROUBLE
+
+
+def _run_and_flush(arguments_given: Sequence[str]) -> int:
+    try:
+        return _run(arguments.parse(arguments_given))
+    finally:
+        # Python's own flush at its end would tell of a failure in words of its own.
+        print(end="", flush=True)
+
+
+def _discard_output() -> None:
+    """Python must not fail once more at its end, on what is left to write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -149,8 +165,11 @@ def _eval(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     # Late for the same reason.
+    from palimpsest.evaluation.report import make_folder
     from palimpsest.load import command
 
+    if args.out is not None:
+        make_folder(args.out)
     with _address(args) as address:
         return command.run(args, address)
 
@@ -184,6 +203,9 @@ def _prepare_process() -> None:
     # Text of a model is UTF-8 wherever it goes, and its line ends are its own.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    # What cannot be read as text is refused by its place in the request, as in an argument.
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     # Leave by an exception, so that the terminal is restored and the embedded server ended.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import grpc
 
 from palimpsest.attempts import Attempts
+from palimpsest.errors import invalid_field, sendable
 from palimpsest.trace_context import trace_headers
 from palimpsest.v1 import generation_pb2
 
@@ -57,6 +58,8 @@ class Connection:
     comes further starts the count over."""
 
     def __post_init__(self) -> None:
+        for name in ("address", "model", "share"):
+            sendable(getattr(self, name), name)
         if self.retries < 0:
             raise ValueError(f"retries: {self.retries} is not 0 or more")
         if self.priority not in get_args(Priority):
@@ -85,7 +88,11 @@ class Connection:
         )
 
     def _authorization(self) -> dict[str, str]:
-        key = self.api_key
+        key, source = self.api_key, "api_key"
         if key is None:
-            key = os.environ.get(API_KEY_VARIABLE, "").partition(",")[0].strip()
+            key, source = os.environ.get(API_KEY_VARIABLE, ""), API_KEY_VARIABLE
+            key = key.partition(",")[0].strip()
+        if not (key.isascii() and key.isprintable()):
+            # grpc would refuse it too, and show it
+            raise invalid_field(source, "not all of it is printable ASCII")
         return {"authorization": f"Bearer {key}"} if key else {}

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from palimpsest.canvas import printable
 from palimpsest.client import Client
+from palimpsest.console import Console
 from palimpsest.decisions import Decision, Decisions
 
 EXAMPLES = """\
@@ -21,7 +21,7 @@ examples:
   palimpsest decide "how many s are in mississ?" --labels 0,1,2,3,4
   palimpsest decide "is 7 greater than 3?" --labels yes,no --seed 7
   palimpsest decide "count the letter a in " --question banana --question cat --labels 0,1,2,3
-  palimpsest decide "add 27 and 48" --label 75 --label 65 --steps 4 --json | jq .best
+  palimpsest decide "add 27 and 48" --label 75 --label 65 --steps 4 --json | jq '.best // empty'
   palimpsest decide - --labels spam,ham --calibration-temperature 2 < letter.txt
 
 A terminal shows how probable each label is. In a pipe the best label comes out, a line for each

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from palimpsest import answer
 from palimpsest.answer import Form
 from palimpsest.client import Client
+from palimpsest.console import Console
 from palimpsest.events import Commit, Completed, Event, Snapshot
 from palimpsest.interrupts import interruptible
 from palimpsest.requests import EVERY_STEP

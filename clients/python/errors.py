@@ -18,6 +18,7 @@ Knows gRPC status codes and google.rpc details; `translated()` is the only place
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -55,6 +56,18 @@ def invalid_field(field: str, description: str) -> InvalidRequest:
     """A refusal of one field, made on this side of the wire."""
     violation = FieldViolation(field=field, description=description)
     return InvalidRequest(f"{field}: {description}", (violation,))
+
+
+def sendable(text: str, field: str) -> str:
+    """`text` itself. Raises InvalidRequest where it is not all characters, which Python lets pass:
+    bytes that are no UTF-8 are read as halves of surrogate pairs.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        place = f"{text[error.start]!r} at {error.start}"
+        raise invalid_field(field, f"{place} is no character; is it UTF-8?") from None
+    return text
 
 
 class NotFound(PalimpsestError):
@@ -118,6 +131,12 @@ def translated() -> Iterator[None]:
         raise from_rpc_error(error) from error
     except grpc.FutureCancelledError as error:
         raise Cancelled("the connection was closed") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # grpc reports that the call was closed as if the task had been cancelled
+        raise Cancelled("the call was closed") from error
 
 
 @contextlib.contextmanager

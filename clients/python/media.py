@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from palimpsest.errors import invalid_field
+from palimpsest.errors import invalid_field, sendable
 from palimpsest.v1 import chat_pb2
 
 Source = bytes | str | os.PathLike[str]
@@ -50,7 +50,7 @@ Content = str | Sequence["str | Image | Video"]
 def content_parts(content: object, path: str) -> Iterator[chat_pb2.ContentPart]:
     """Reads files. Raises InvalidRequest, also for those that cannot be read."""
     if isinstance(content, str):
-        yield chat_pb2.ContentPart(text=content)
+        yield chat_pb2.ContentPart(text=sendable(content, path))
         return
     if not isinstance(content, Sequence) or isinstance(content, bytes):
         raise invalid_field(path, f"{content!r} is neither text nor a list of its parts")
@@ -61,7 +61,7 @@ def content_parts(content: object, path: str) -> Iterator[chat_pb2.ContentPart]:
 def _part(part: object, path: str) -> chat_pb2.ContentPart:
     match part:
         case str():
-            return chat_pb2.ContentPart(text=part)
+            return chat_pb2.ContentPart(text=sendable(part, path))
         case Image():
             return chat_pb2.ContentPart(image=_image(part, path))
         case Video():
@@ -91,7 +91,7 @@ def _fill(part: chat_pb2.Image | chat_pb2.Video, source: Source, path: str) -> N
     if isinstance(source, bytes):
         part.data = source
     elif isinstance(source, str) and source.startswith(_URLS):
-        part.url = source
+        part.url = sendable(source, path)
     elif isinstance(source, str) and source.startswith(_DATA):
         part.data = _decoded(source, path)
     else:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypedDict
 
-from palimpsest.errors import invalid_field
+from palimpsest.errors import invalid_field, sendable
 from palimpsest.events import ToolCall
 from palimpsest.media import Content, content_parts
 from palimpsest.structs import struct
@@ -76,7 +76,7 @@ def prompt_of(source: PromptSource) -> prompt_pb2.Prompt:
     if source.raw_text is not None:
         for name in options:
             raise invalid_field(f"{_CHAT}.{name}", "raw text has no chat template to give it to")
-        return prompt_pb2.Prompt(text=source.raw_text)
+        return prompt_pb2.Prompt(text=sendable(source.raw_text, "input.prompt.text"))
     messages = source.messages
     if source.prompt is not None:
         messages = [{"role": "user", "content": source.prompt}]
@@ -162,7 +162,7 @@ def _tool_choice(choice: object) -> chat_pb2.ToolChoice:
 def _text(fields: Mapping[str, Any], name: str, path: str, *, required: bool = False) -> str:
     value = fields.get(name)
     if isinstance(value, str):
-        return value
+        return sendable(value, f"{path}.{name}")
     if value is None and not required:
         return ""
     raise invalid_field(f"{path}.{name}", f"{value!r} is not text")

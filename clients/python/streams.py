@@ -87,7 +87,14 @@ class AsyncStream(AsyncIterator[Event]):
         self._method = method
         self._answer = answer
         self._closed = asyncio.Event()
+        self._loop = asyncio.get_event_loop()
         self._call = method(answer.request, **answer.options())
+
+    def __del__(self) -> None:
+        # grpc's own tasks hold the call, so that it would outlive us. Whoever drops us may be
+        # another thread, the loop may be closed, and a first call that was refused is none.
+        with contextlib.suppress(RuntimeError, AttributeError):
+            self._loop.call_soon_threadsafe(self._call.cancel)
 
     async def __anext__(self) -> Event:
         """The next event; waits for it."""
@@ -112,7 +119,9 @@ class AsyncStream(AsyncIterator[Event]):
         """The next message, of a further call if need be; None at the end."""
         while True:
             try:
-                return await self._read_call()
+                with translated():
+                    message = await self._call.read()
+                    return message if isinstance(message, StreamGenerateResponse) else None
             except PalimpsestError as error:
                 if self._closed.is_set():
                     return None
@@ -121,18 +130,6 @@ class AsyncStream(AsyncIterator[Event]):
                 return None
             with calling_again():
                 self._call = self._method(self._answer.request, **self._answer.options())
-
-    async def _read_call(self) -> StreamGenerateResponse | None:
-        try:
-            with translated():
-                message = await self._call.read()
-                return message if isinstance(message, StreamGenerateResponse) else None
-        except asyncio.CancelledError:
-            # grpc reports our own close() as if the task had been cancelled.
-            task = asyncio.current_task()
-            if self._closed.is_set() and task is not None and not task.cancelling():
-                return None
-            raise
 
     async def _closes_within(self, wait_s: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from rich.console import Console
 from rich.text import Text
 
 from palimpsest.client import Client
+from palimpsest.console import Console
 from palimpsest.errors import Unavailable
 from palimpsest.interrupts import interruptible
 from palimpsest.terminal import Region
@@ -42,6 +42,7 @@ _PHASE_STYLES = {"serving": "green", "loading": "yellow", "draining": "yellow"}
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address",
+        type=_address,
         metavar="HOST:PORT",
         default=DEFAULT_ADDRESS,
         help="the server to watch (default: %(default)s)",
@@ -78,6 +79,13 @@ def run(client: Client, args: argparse.Namespace) -> None:
             except Unavailable:
                 region.draw([Text(f"{args.address} does not answer; trying again", "yellow")])
                 time.sleep(RETRY_S)
+
+
+def _address(text: str) -> str:
+    # elsewhere an empty one stands for a server of one's own, in which there is nothing to watch
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return text
 
 
 def picture(state: EngineState, speeds: Iterable[float], width: int, height: int) -> list[Text]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from google.protobuf.duration_pb2 import Duration
 
 from palimpsest.closing import Closing
-from palimpsest.errors import DeadlineExceeded, PalimpsestError, translated
+from palimpsest.errors import DeadlineExceeded, PalimpsestError, invalid_field, translated
 from palimpsest.v1 import engine_state_pb2
 from palimpsest.v1.engine_state_pb2 import EnginePhase, WatchEngineResponse
 
@@ -109,9 +109,12 @@ class EngineStates(Closing, Iterator[EngineState]):
 def watch_request(
     *, model: str, interval_s: float, canvases: bool
 ) -> engine_state_pb2.WatchEngineRequest:
-    """Bounds are the server's business."""
+    """Bounds are the server's business. Raises InvalidRequest for what is no time at all."""
     interval = Duration()
-    interval.FromNanoseconds(round(interval_s * 1e9))
+    try:
+        interval.FromNanoseconds(round(interval_s * 1e9))
+    except (ValueError, OverflowError) as error:
+        raise invalid_field("interval", f"{interval_s} s does not fit: {error}") from error
     return engine_state_pb2.WatchEngineRequest(
         model=model, interval=interval, include_canvases=canvases
     )

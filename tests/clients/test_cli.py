@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from palimpsest import Client
 
 COMMAND = (sys.executable, "-m", "palimpsest.cli")
 PROMPT = "reverse the word: canvas"
+BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
+"""In which a failure to write may show at the end of the process only."""
 
 
 def palimpsest(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[bytes]:
@@ -183,11 +187,81 @@ def test_a_reader_that_leaves_early_is_no_error_message(server_address: str) -> 
         assert process.wait() == 141
 
 
+@pytest.mark.parametrize("command", [["models"], ["demo"], ["generate", PROMPT]])
+def test_a_reader_that_left_before_anything_was_written_is_none_either(
+    server_address: str, command: list[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [*COMMAND, *command, "--address", server_address]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, check=False, env=BUFFERED)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_output_that_cannot_be_written_ends_with_code_1_and_one_line(server_address: str) -> None:
+    words = [*COMMAND, "models", "--address", server_address]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False, env=BUFFERED)
+    assert done.returncode == 1
+    assert done.stderr == b"palimpsest: [Errno 28] No space left on device\n"
+
+
 @pytest.mark.parametrize("command", [[], ["generate"], ["fill"], ["chat"]])
 def test_help_shows_examples(command: list[str]) -> None:
     result = palimpsest(*command, "--help")
     assert result.returncode == 0
     assert "examples:\n  palimpsest" in result.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("generate", b"caf\xe9"),
+        ("generate", "-"),
+        ("generate", "--raw", b"caf\xe9"),
+        ("fill", PROMPT, b"caf\xe9 [[8]]"),
+        ("decide", b"caf\xe9", "--labels", "yes,no"),
+        ("decide", PROMPT, "--labels", b"yes,caf\xe9"),
+        ("chat",),
+        ("trace", b"caf\xe9"),
+        ("models", "--model", b"caf\xe9"),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_in_one_line(
+    server_address: str, words: Sequence[str | bytes]
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, *words, "--address", server_address],
+        input=b"caf\xe9\n",
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    [line] = done.stderr.splitlines()
+    assert b"udce9" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "variable", "field"),
+    [
+        (["--api-key", "schlüssel"], "", b"api_key"),
+        (["--api-key", "two\nlines"], "", b"api_key"),
+        ([], "schlüssel", b"PALIMPSEST_API_KEY"),
+    ],
+)
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(
+    flags: list[str], variable: str, field: bytes
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, "models", "--address", "127.0.0.1:1", *flags],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PALIMPSEST_API_KEY": variable},
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"palimpsest: " + field + b": not all of it is printable ASCII\n"
 
 
 def test_serve_help_is_the_server_s_own() -> None:

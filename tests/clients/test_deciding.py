@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from rich.console import Console
 from serving import Serve
 
+from palimpsest.console import Console
 from palimpsest.deciding import BAR_CELLS, show
 from palimpsest.decisions import Decision, Decisions, LabelScore
 from palimpsest.events import Usage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from evaluating import ADD, REVERSE, WRONG, WriteSuite, evaluate, result
 from serving import Serve
 
 from palimpsest import arguments
+from palimpsest.cli import EXIT_BROKEN_PIPE
 from palimpsest.evaluation import command
 from palimpsest.evaluation.lines import BadInput
 
@@ -144,6 +146,21 @@ def test_ctrl_c_prints_what_is_there(serve: Serve, suite: WriteSuite, tmp_path: 
     assert "1/1" in out
     assert "**interrupted**" in (tmp_path / "out" / "table.md").read_text()
     assert "never sent" not in clerk.seeds
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_run_nobody_reads_has_written_its_files(
+    serve: Serve, suite: WriteSuite, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    flags = ("--address", serve(Clerk()), "--suite", suite("one"), "--out", str(tmp_path / "out"))
+    command = [*COMMAND, *flags, *form]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (EXIT_BROKEN_PIPE, b"")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"run.json", "items.jsonl", "table.md", "accuracy.png"}
 
 
 def test_without_matplotlib_everything_but_the_plot_is_written(

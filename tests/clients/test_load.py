@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from palimpsest.cli import EXIT_BAD_INPUT, EXIT_BROKEN_PIPE, main
 from palimpsest.events import Usage
 from palimpsest.load.figures import level
 from palimpsest.load.questions import Question, questions
@@ -118,6 +120,47 @@ def test_a_bench_reports_every_level_and_writes_its_files(
     assert counted == [(1, 2, 0), (3, 6, 0)]
     assert all(one["time_to_first_commit_ms"]["p50"] for one in document["levels"])
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+QUICK = ("--concurrency", "1", "--requests-per-stream", "1", "--prompt", "add 1 and 2")
+
+
+def test_without_matplotlib_a_bench_writes_everything_but_the_plot(
+    server_address: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["bench", "--address", server_address, *QUICK, "--out", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
+    told = capsys.readouterr()
+    assert "at once" in told.out
+    assert "no bench.png, as matplotlib is missing: pip install 'palimpsest[eval]'" in told.err
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_bench_nobody_reads_has_written_its_files(
+    server_address: str, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "palimpsest.cli", "bench", "--address", server_address]
+    flags = [*QUICK, "--out", str(tmp_path), *form]
+    done = subprocess.run([*command, *flags], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (EXIT_BROKEN_PIPE, b"")
+    assert {path.name for path in tmp_path.iterdir()} == {"bench.json", "bench.png"}
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_a_server_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    code = main(["bench", "--model", "nowhere", *QUICK, "--out", str(tmp_path / "file")])
+    assert code == EXIT_BAD_INPUT
+    complaint = f"--out: {tmp_path}/file cannot be made: File exists"
+    assert capsys.readouterr().err == f"palimpsest: {complaint}\n"
 
 
 def test_a_bench_shows_a_table(server_address: str) -> None:

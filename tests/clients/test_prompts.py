@@ -8,11 +8,14 @@ import pytest
 
 from palimpsest.errors import InvalidRequest
 from palimpsest.events import ToolCall
+from palimpsest.media import Image
 from palimpsest.prompts import ChatOptions, PromptSource, prompt_of
 from palimpsest.structs import plain
 from palimpsest.v1 import chat_pb2
 
 QUESTION = {"role": "user", "content": "What is 2 + 3?"}
+HALF = "caf\udce9"
+"""How Python reads bytes of Latin-1 as UTF-8."""
 CALL = {"id": "call_0", "name": "add", "arguments": {"a": 2, "b": [3, None]}}
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}
 
@@ -53,6 +56,25 @@ def test_the_calls_of_an_answer_can_be_given_back_as_they_are() -> None:
     _, message = chat(QUESTION, {"role": "assistant", "tool_calls": (call,)}).messages
     [written] = message.tool_calls
     assert (written.id, written.name, plain(written.arguments)) == ("call_0", "add", {"a": 2})
+
+
+@pytest.mark.parametrize(
+    ("source", "field"),
+    [
+        (PromptSource(prompt=HALF), "chat.messages[0].content"),
+        (PromptSource(prompt=["what?", HALF]), "chat.messages[0].content[1]"),
+        (PromptSource(prompt=[Image(f"http://{HALF}")]), "chat.messages[0].content[0]"),
+        (PromptSource(raw_text=HALF), "text"),
+        (
+            PromptSource(messages=[{"role": "system", "content": HALF}, QUESTION]),
+            "chat.messages[0].content",
+        ),
+    ],
+)
+def test_text_that_cannot_be_sent_is_refused_by_name(source: PromptSource, field: str) -> None:
+    with pytest.raises(InvalidRequest, match="is no character") as caught:
+        prompt_of(source)
+    assert [violation.field for violation in caught.value.violations] == [f"input.prompt.{field}"]
 
 
 def test_an_empty_result_is_a_result() -> None:

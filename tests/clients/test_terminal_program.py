@@ -49,8 +49,8 @@ class Program:
             self.output += piece.decode(errors="replace")
         self._read = found + len(text)
 
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
+    def type(self, text: str | bytes) -> None:
+        os.write(self._master, text.encode() if isinstance(text, str) else text)
 
     def finish(self) -> int:
         """The exit code, with all output read."""
@@ -207,3 +207,21 @@ def test_ctrl_c_at_the_prompt_of_a_chat_drops_the_line_and_stays(
     program.type("\x04")
     assert program.finish() == 0
     assert unfinished.messages == []
+
+
+def test_a_chat_goes_on_after_bytes_that_are_no_text(serve: Serve, start: Start) -> None:
+    unfinished = Unfinished()
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}
+    program = start("chat", "--address", serve(unfinished), environment=strict)
+    program.read_until("> ")
+    program.type(b"caf\xff\n")
+    program.read_until("is no character")
+    program.read_until("> ")
+    program.type("hello\n")
+    program.read_until("canvas 2")
+    program.process.send_signal(signal.SIGINT)
+    program.read_until("(cancelled)")
+    program.read_until("> ")
+    program.type("\x04")
+    assert program.finish() == 0
+    assert unfinished.messages == [["hello"]]

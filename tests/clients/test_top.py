@@ -136,6 +136,21 @@ def test_an_interval_out_of_bounds_is_bad_input(run: Run) -> None:
     assert errors == "palimpsest: interval: 0.001 s is outside 0.02 to 60.0 s\n"
 
 
+@pytest.mark.parametrize("interval", ["nan", "inf", "-inf", "1e30"])
+def test_an_interval_that_is_no_time_is_bad_input(run: Run, interval: str) -> None:
+    code, _, errors = run(f"--interval={interval}", "--once")
+    assert code == EXIT_BAD_INPUT
+    [line] = errors.splitlines()
+    assert line.startswith(f"palimpsest: interval: {float(interval)} s does not fit: ")
+
+
+def test_an_empty_address_is_bad_input(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--address", "", "--once")
+    assert caught.value.code == EXIT_BAD_INPUT
+    assert capsys.readouterr().err == "palimpsest top: argument --address: is empty\n"
+
+
 def test_a_server_that_is_not_there_is_trouble(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", "--address", "127.0.0.1:1", "--once"]) == EXIT_TROUBLE
     assert "127.0.0.1:1" in capsys.readouterr().err

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from palimpsest import Client
-from palimpsest.cli import EXIT_BAD_INPUT, main
+from palimpsest.cli import EXIT_BAD_INPUT, EXIT_BROKEN_PIPE, main
 from palimpsest.events import Commit, Snapshot, Started, StepFigures
 from palimpsest.timeline.command import EVERY_STEP, table
 from palimpsest.timeline.line import Timeline
@@ -148,3 +151,24 @@ def test_a_picture_of_another_kind_is_refused_before_anything_is_asked(run: Run)
     code, out, errors = run("--out", "steps.pdf")
     assert (code, out) == (EXIT_BAD_INPUT, "")
     assert errors == "palimpsest: --out: steps.pdf does not end in .png\n"
+
+
+def test_a_picture_in_a_folder_that_is_not_there_is_refused_before_anything_is_asked(
+    run: Run, tmp_path: Path
+) -> None:
+    code, out, errors = run("--out", str(tmp_path / "missing" / "steps.png"))
+    assert (code, out) == (EXIT_BAD_INPUT, "")
+    assert errors == f"palimpsest: --out: {tmp_path}/missing is no folder\n"
+
+
+def test_a_timeline_nobody_reads_has_been_drawn(server_address: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    picture = tmp_path / "steps.png"
+    flags = ["trace", COUNT, "--address", server_address, "--out", str(picture)]
+    command = [sys.executable, "-m", "palimpsest.cli", *flags]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert done.returncode == EXIT_BROKEN_PIPE
+    assert done.stderr.decode() == f"drawn into {picture}\n"
+    assert picture.is_file()

@@ -124,12 +124,15 @@ def _report(plan: Plan, outcomes: Sequence[Outcome], about: Json) -> None:
         base=plan.base,
         comparison=None if plan.base is None else compare(scores, plan.base.scores),
     )
-    if plan.args.json:
-        report.show_json(result)
-    else:
-        report.show(result)
-    if plan.args.out is not None:
-        report.write(result, plan.args.out)
+    try:
+        if plan.args.json:
+            report.show_json(result)
+        else:
+            report.show(result)
+    finally:
+        # also where whoever reads it has left
+        if plan.args.out is not None:
+            report.write(result, plan.args.out)
 
 
 def _verdict(outcomes: Sequence[Outcome], required: float | None) -> int:

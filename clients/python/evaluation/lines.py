@@ -19,7 +19,7 @@ KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a lis
 
 
 class BadInput(PalimpsestError):
-    """A suite, an earlier run or a flag of `palimpsest eval` that cannot be used as it is."""
+    """A suite, an earlier run or a flag of eval or bench that cannot be used as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

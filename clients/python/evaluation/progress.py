@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from palimpsest.console import Console
 from palimpsest.evaluation.figures import ALL
 from palimpsest.evaluation.items import Item
 from palimpsest.evaluation.runner import Outcome

@@ -7,8 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
+from palimpsest.console import Console
 from palimpsest.evaluation import records, table
 from palimpsest.evaluation.lines import BadInput
 from palimpsest.evaluation.records import Run
@@ -32,7 +31,7 @@ def show_json(run: Run) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes the folder that `write` writes to. Raises BadInput where that cannot be."""
+    """Makes the folder of --out. Raises BadInput where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -46,14 +45,20 @@ def write(run: Run, folder: Path) -> None:
     lines = [json.dumps(item, ensure_ascii=False) + "\n" for item in record["items"]]
     _write(folder / "items.jsonl", "".join(lines))
     _write(folder / "table.md", table.markdown(run))
-    if importlib.util.find_spec("matplotlib") is None:
-        hint = "matplotlib is missing: pip install 'palimpsest[eval]'"
-        print(f"palimpsest: no {PLOT_FILE}, as {hint}", file=sys.stderr)
-        return
-    # Not at the top: nothing else here needs matplotlib, which takes a second to load.
-    from palimpsest.evaluation import plot
+    if can_draw(PLOT_FILE):
+        # Not at the top: nothing else here needs matplotlib, which takes a second to load.
+        from palimpsest.evaluation import plot
 
-    plot.write(run, folder / PLOT_FILE)
+        plot.write(run, folder / PLOT_FILE)
+
+
+def can_draw(picture: str) -> bool:
+    """Whether matplotlib is there; where it is not, says that there will be no `picture`."""
+    if importlib.util.find_spec("matplotlib") is not None:
+        return True
+    hint = "matplotlib is missing: pip install 'palimpsest[eval]'"
+    print(f"palimpsest: no {picture}, as {hint}", file=sys.stderr)
+    return False
 
 
 def _write(path: Path, text: str) -> None:

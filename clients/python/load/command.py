@@ -8,31 +8,31 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from palimpsest import arguments
 from palimpsest.aio import AsyncClient
 from palimpsest.client import Client
-from palimpsest.evaluation import records
+from palimpsest.console import Console
+from palimpsest.evaluation import records, report
 from palimpsest.load import figures, runner
 from palimpsest.load.figures import Level, Quantiles
 from palimpsest.load.questions import questions
 from palimpsest.load.runner import Timing
 
 EXIT_DONE, EXIT_FAILED = 0, 1
+PLOT_FILE = "bench.png"
 
 
 def run(args: argparse.Namespace, address: str) -> int:
     """Loads the server at `address`; 1 if a request failed."""
     with Client(address, model=arguments.model_name(args), api_key=args.api_key) as client:
         model = client.model()
-    if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
     levels = asyncio.run(_levels(args, address))
     about = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,16 +99,24 @@ def _complain(timings: list[Timing]) -> None:
 
 def _report(args: argparse.Namespace, levels: list[Level], about: dict[str, Any]) -> None:
     document = {"about": about, "levels": [asdict(level) for level in levels]}
-    if args.json:
-        print(json.dumps(document, indent=2))
-    else:
-        Console().print(_table(levels, about))
-    if args.out is not None:
-        # needs matplotlib, which only --out asks for
+    try:
+        if args.json:
+            print(json.dumps(document, indent=2))
+        else:
+            Console().print(_table(levels, about))
+    finally:
+        # also where whoever reads it has left
+        if args.out is not None:
+            _write(args.out, levels, document)
+
+
+def _write(folder: Path, levels: list[Level], document: dict[str, Any]) -> None:
+    (folder / "bench.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    if report.can_draw(PLOT_FILE):
+        # Late: matplotlib takes a second to load.
         from palimpsest.load import plot
 
-        (args.out / "bench.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-        plot.write(levels, about, args.out / "bench.png")
+        plot.write(levels, document["about"], folder / PLOT_FILE)
 
 
 def _table(levels: list[Level], about: dict[str, Any]) -> Table:

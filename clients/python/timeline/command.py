@@ -10,12 +10,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from palimpsest import sampling_flags
 from palimpsest.client import Client
+from palimpsest.console import Console
 from palimpsest.errors import InvalidRequest
 from palimpsest.interrupts import interruptible
 from palimpsest.requests import Preview
@@ -52,6 +52,19 @@ def run(client: Client, args: argparse.Namespace) -> None:
     )
     with interruptible(stream) as events:
         line = Timeline.of(events)
+    try:
+        _show(line, args)
+    finally:
+        # also where whoever reads it has left
+        if args.out is not None:
+            # Late: matplotlib takes a second to load.
+            from palimpsest.timeline.plot import draw
+
+            draw(line, args.prompt, args.out)
+            print(f"drawn into {args.out}", file=sys.stderr)
+
+
+def _show(line: Timeline, args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(as_json(line)))
     else:
@@ -59,12 +72,6 @@ def run(client: Client, args: argparse.Namespace) -> None:
         Console(highlight=False).print(table(line))
         if line.missed:
             print(f"{line.missed} steps came too fast to be reported", file=sys.stderr)
-    if args.out is not None:
-        # Late: matplotlib takes a second to load.
-        from palimpsest.timeline.plot import draw
-
-        draw(line, args.prompt, args.out)
-        print(f"drawn into {args.out}", file=sys.stderr)
 
 
 def as_json(line: Timeline) -> dict[str, object]:
@@ -127,5 +134,7 @@ def _ms(seconds: float) -> str:
 def _check(out: Path) -> None:
     if out.suffix.lower() != ".png":
         raise InvalidRequest(f"--out: {out} does not end in .png")
+    if not out.parent.is_dir():
+        raise InvalidRequest(f"--out: {out.parent} is no folder")
     if importlib.util.find_spec("matplotlib") is None:
         raise InvalidRequest("--out: matplotlib is missing: pip install 'palimpsest[eval]'")
