@@ -162,12 +162,26 @@ class Scheduler:
         self.lines.charge(job.line, turn.encode + self._canvas_tokens * turn.denoise)
 
     def _rotate(self) -> None:
-        """Those whose turn is over make room, at the end of a canvas, for as many as wait."""
-        wanted = len(self.lines) - (self._max_running - len(self.running))
+        """Those whose turn is over make room, at the end of a canvas: for as many as wait for a
+        place, one after another for one that waits for pages.
+        """
         over = [job for job in self.running if job.turn_is_over]
+        wanted = len(self.lines) - (self._max_running - len(self.running))
+        if over and wanted <= 0:
+            wanted = self._lacks_pages()
         for job in over[: max(0, wanted)]:
             self._stop(job)
             self.lines.requeue(job.line, job)
+
+    def _lacks_pages(self) -> bool:
+        """Whether there are no pages for whoever comes next."""
+        if (entry := self.lines.next()) is None:
+            return False
+        _, job = entry
+        job.table.adopt(job.keys, job.pictures)
+        fits = self._fits(job)
+        job.table.release()
+        return not fits
 
     def _admit(self) -> None:
         while len(self.running) < self._max_running and (entry := self.lines.next()):

@@ -136,6 +136,22 @@ def test_a_long_answer_makes_room_at_the_end_of_a_canvas_for_one_that_waits() ->
     assert (turn.job, turn.start) == (long, (10 + 7 * C) // PAGE_TOKENS * PAGE_TOKENS)
 
 
+def test_a_long_answer_makes_room_at_the_end_of_a_canvas_for_one_that_waits_for_pages() -> None:
+    line = scheduler(pages=24)
+    long = [add(line, i, 10) for i in range(2)]
+    late = add(line, 2, 23 * PAGE_TOKENS)
+    for canvas in range(CANVASES_OF_A_TURN):
+        assert [turn.job for turn in run(line)] == long, canvas
+        for job in long:
+            job.append(range(C))
+    # one goes, which is not enough, and at the end of its next canvas the other
+    assert [turn.job for turn in run(line)] == long[1:]
+    long[1].append(range(C))
+    assert [turn.job for turn in run(line)] == [late]
+    line.remove(2)
+    assert [turn.job for turn in run(line)] == long
+
+
 def test_a_long_prompt_keeps_its_place_until_as_much_is_written_as_was_read() -> None:
     line = scheduler(max_running=1, pages=60, prefill_tokens=1000)
     long, _ = add(line, 1, 12 * C), add(line, 2, 5)
