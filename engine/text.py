@@ -225,13 +225,15 @@ class Detokenizer:
     """Turns parts of an answer into text that never has to be taken back.
 
     A character whose bytes straddle two parts is held until whatever follows it is known, so the
-    pieces joined are exactly the text of all ids.
+    pieces joined are exactly the text of all ids. However long the answer, a part costs what it
+    adds: of what was given, only as many ids are kept as what follows may be read with.
     """
 
     def __init__(self, codec: TextCodec) -> None:
         self._codec = codec
         self._ids: list[int] = []
         self._given = 0
+        """Characters of the text of `_ids`."""
 
     def push(self, token_ids: Iterable[int]) -> str:
         """Text that became final with these ids."""
@@ -241,7 +243,10 @@ class Detokenizer:
             settled -= 1
         text = self._codec.decode(self._ids[:settled])
         # tokenizers without tokens for bytes cut characters inside others
-        return self._give(text, len(text.rstrip(_REPLACEMENT)))
+        piece = self._give(text, len(text.rstrip(_REPLACEMENT)))
+        if self._given == len(text):
+            self._forget(settled)
+        return piece
 
     def finish(self) -> str:
         """What was held back to the end, cut characters as U+FFFD."""
@@ -252,3 +257,13 @@ class Detokenizer:
         piece = text[self._given : end]
         self._given = max(self._given, end)
         return piece
+
+    def _forget(self, settled: int) -> None:
+        """All of the settled ids but the last that show something. What follows is then not at the
+        beginning of a text, where some tokenizers leave out a space.
+        """
+        start, text = settled, ""
+        while start and (not text or self._codec.is_partial(self._ids[start])):
+            start -= 1
+            text = self._codec.decode(self._ids[start:settled])
+        self._ids, self._given = self._ids[start:], len(text)

@@ -7,7 +7,7 @@ import inspect
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,27 @@ def test_a_character_that_stays_cut_shows_as_such_at_the_end(codec: TextCodec) -
 def test_plain_text_is_not_held_back(codec: TextCodec) -> None:
     words = [codec.encode(word) for word in ("count", " to<turn|>", " 3")]
     assert pieces_of(codec, words) == ["count", " to", " 3", ""]
+
+
+class Counting(TextCodec):
+    """Counts the ids that it decodes."""
+
+    count = 0
+
+    def decode(self, token_ids: Iterable[int]) -> str:
+        ids = list(token_ids)
+        self.count += len(ids)
+        return super().decode(ids)
+
+
+def test_a_part_of_a_long_answer_costs_what_a_part_of_a_short_one_costs(
+    bundled_folder: Path,
+) -> None:
+    codec = Counting(bundled_folder)
+    parts = 200 * [codec.encode("one 🙂 two<turn|> three")]
+    pieces = pieces_of(codec, parts)
+    assert codec.count < 2 * sum(map(len, parts))
+    assert "".join(pieces) == codec.decode([token for part in parts for token in part])
 
 
 def test_markers_are_known_by_their_text(codec: TextCodec) -> None:
