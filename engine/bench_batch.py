@@ -103,7 +103,7 @@ class _Timed:
         self.runner, self.computing_s = runner, 0.0
         self.device_ns: int | None = None
 
-    def run(self, turns: Listed[Turn], sequences: Sequences) -> list[StepFigures]:
+    def run(self, turns: Listed[Turn], sequences: Sequences) -> list[StepFigures | None]:
         start = time.perf_counter()
         figures = self.runner.run(turns, sequences)
         self.computing_s += time.perf_counter() - start

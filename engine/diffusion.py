@@ -76,8 +76,10 @@ def denoise(
     samplings: Sequence[Sampling],
     noise: StepNoise,
     model: DiffusionGemma,
-) -> list[StepFigures]:
-    """Moves B canvases of one length one step on."""
+) -> tuple[list[CanvasState], list[StepFigures]]:
+    """B canvases of one length, each one step on, and what the step did. Those that were given
+    stay as they are, so a step that fails can be done again.
+    """
     steps = [canvas.step + 1 for canvas in canvases]
     temperatures = [
         TemperatureSchedule.of(s).at(step) for s, step in zip(samplings, steps, strict=True)
@@ -87,17 +89,23 @@ def denoise(
     accepted = accept(reading.entropy, entropy_bound=bounds)
     token_ids = torch.where(accepted, reading.drawn, noise.renoise())
     changed = _changed(canvases, reading.argmax).tolist()
-    for i, canvas in enumerate(canvases):
-        canvas.unchanged_steps = 0 if changed[i] else canvas.unchanged_steps + 1
-        canvas.token_ids, canvas.draft = token_ids[i], reading.argmax[i]
-        canvas.soft_embedding, canvas.step = reading.soft[i], steps[i]
-    figures = _figures(canvases, samplings, temperatures, reading, accepted, changed)
+    moved = [
+        CanvasState(
+            token_ids=token_ids[i],
+            soft_embedding=reading.soft[i],
+            draft=reading.argmax[i],
+            unchanged_steps=0 if changed[i] else canvas.unchanged_steps + 1,
+            step=steps[i],
+        )
+        for i, canvas in enumerate(canvases)
+    ]
+    figures = _figures(moved, samplings, temperatures, reading, accepted, changed)
     for i, count in enumerate(sampling.logprobs for sampling in samplings):
         if count is not None and figures[i].done:
             tokens, vocabulary = reading.argmax[i], model.config.vocabulary_size
             told = _logprobs(logits_of, i, tokens, count, vocabulary)
             figures[i] = replace(figures[i], logprobs=told)
-    return figures
+    return moved, figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +182,7 @@ def _figures(
                 confidence=confidence[i],
                 changed_count=changed[i],
                 mean_entropy=mean_entropy[i],
-                done=converged or canvas.step == sampling.max_denoising_steps,
+                done=converged or canvas.step >= sampling.max_denoising_steps,
                 converged=converged,
                 entropy=entropy[i],
             )

@@ -15,6 +15,8 @@ from palimpsest.engine.shapes import Canvas, Logits, PerRow
 
 Draw = Callable[[Logits], Canvas]
 """One token per row from weights, which need not be normalised."""
+LEAST_TEMPERATURE = 1e-30
+"""What is below is as good as 0, and logits over it would not be finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class DrawControls:
         if all(sampling.temperature == 1.0 and not _cuts(sampling) for sampling in own):
             return draw(probabilities)
         temperature = self._column([sampling.temperature for sampling in own], rows)
-        greedy = temperature == 0.0
+        greedy = temperature < LEAST_TEMPERATURE
         weights = (scaled / temperature.masked_fill(greedy, 1.0)[:, None]).softmax(dim=-1)
         if any(map(_cuts, own)):
             weights = cut(

@@ -7,7 +7,7 @@ schedule, run, settle, reply.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -23,6 +23,8 @@ from palimpsest.engine.scheduler import Scheduler, Turn
 from palimpsest.engine.sequence import Pass, Sequence
 from palimpsest.engine.tally import Tally
 from palimpsest.engine.threads import Threads
+
+NO_ROOM_FOR_A_STEP = "out of memory: a step of the canvas does not fit on the device"
 
 
 class Engine:
@@ -62,19 +64,21 @@ class Engine:
     @torch.inference_mode()
     def step(self, commands: Iterable[Command]) -> Frame:
         """Takes commands, runs one pass, and returns what happened."""
-        self._receive(commands)
-        turns = self.scheduler.plan()
-        try:
-            return tuple(self._run(turns))
-        except torch.OutOfMemoryError:
-            return tuple(event for turn in turns for event in self._run_alone(turn))
+        refused = self._receive(commands)
+        return (*refused, *self._run(self.scheduler.plan()))
 
-    def _receive(self, commands: Iterable[Command]) -> None:
+    def _receive(self, commands: Iterable[Command]) -> list[Failed]:
+        """Takes commands; those whose requests there was no memory to begin have failed."""
+        refused: list[Failed] = []
         for command in commands:
             if isinstance(command, Submit):
-                self._begin(command)
+                try:
+                    self._begin(command)
+                except torch.OutOfMemoryError as problem:
+                    refused.append(self._fail(command.request_id, str(problem)))
             elif isinstance(command, Cancel):
                 self._end(command.request_id)
+        return refused
 
     def _begin(self, request: Submit) -> None:
         job = self.scheduler.add(
@@ -90,23 +94,52 @@ class Engine:
         self.scheduler.remove(request_id)
         self.sequences.pop(request_id, None)
 
+    def _fail(self, request_id: int, message: str) -> Failed:
+        self._end(request_id)
+        return Failed(request_id=request_id, message=message)
+
     def _run(self, turns: list[Turn]) -> list[Event]:
-        """One pass. Nothing is changed by one that runs out of memory."""
+        """One pass. What does not fit into memory together may fit one by one; what does not fit
+        alone has failed.
+        """
         if not turns:
             return []
         start_ns = time.time_ns()
         stepping = [self.sequences[t.job.request_id] for t in turns if t.denoise]
-        self._begin_canvases(stepping)
-        figures = iter(self.runner.run(turns, self.sequences))
+        try:
+            self._begin_canvases(stepping)
+            figures = iter(self.runner.run(turns, self.sequences))
+        except torch.OutOfMemoryError as problem:
+            # what the pass held is free only after this
+            message = str(problem)
+        else:
+            return self._settle_all(turns, figures, self._pass(start_ns, len(stepping)))
+        if len(turns) == 1:
+            return [self._fail(turns[0].job.request_id, message)]
+        return [event for turn in turns for event in self._run([turn])]
+
+    def _pass(self, start_ns: int, batch_size: int) -> Pass:
+        """The one that just ran."""
         run = Pass(
             start_ns=start_ns,
             end_ns=time.time_ns(),
-            batch_size=len(stepping),
+            batch_size=batch_size,
             device_ns=self.runner.device_ns,
         )
-        settled = [self._settle(t, next(figures) if t.denoise else None, run) for t in turns]
         self.tally.ran(run)
-        return [event for events in settled for event in events]
+        return run
+
+    def _settle_all(
+        self, turns: list[Turn], figures: Iterator[StepFigures | None], run: Pass
+    ) -> list[Event]:
+        events: list[Event] = []
+        for turn in turns:
+            step = next(figures) if turn.denoise else None
+            if turn.denoise and step is None:
+                events.append(self._fail(turn.job.request_id, NO_ROOM_FOR_A_STEP))
+            else:
+                events += self._settle(turn, step, run)
+        return events
 
     def report(self) -> Report:
         """How it is doing, for those who watch it."""
@@ -128,14 +161,6 @@ class Engine:
         if sequence.done:
             self._end(turn.job.request_id)
         return events
-
-    def _run_alone(self, turn: Turn) -> list[Event]:
-        """What did not fit together may fit one by one; what does not fit alone has failed."""
-        try:
-            return self._run([turn])
-        except torch.OutOfMemoryError as problem:
-            self._end(turn.job.request_id)
-            return [Failed(request_id=turn.job.request_id, message=str(problem))]
 
 
 def _runner(model: LoadedModel, noise: Noise, threads: Threads | None) -> Runner:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Ordered
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -41,8 +42,9 @@ class Runner(Protocol):
     device_ns: int | None
     """Of the last pass, on the device; None where that is not measured."""
 
-    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
-        """One pass; the figures of those turns that denoise, in order.
+    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures | None]:
+        """One pass; the figures of those turns that denoise, in order: None for a canvas whose step
+        does not fit into memory even alone, which stays as it is.
 
         Raises torch.OutOfMemoryError, with no canvas changed.
         """
@@ -62,7 +64,7 @@ class PlainRunner:
         vision = model.network.vision
         self.encoder_cache = None if vision is None else EncoderCache(vision)
 
-    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
+    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures | None]:
         hidden = self._hidden(turns, sequences)
         return self.denoise([sequences[t.job.request_id] for t in turns if t.denoise], hidden)
 
@@ -92,23 +94,35 @@ class PlainRunner:
         assert self.encoder_cache is not None, "a network that sees nothing is sent no pictures"
         return self.encoder_cache.embeddings(pictures)
 
-    def denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures]:
-        """A step of each canvas, those of one length together."""
-        figures: dict[int, StepFigures] = {}
+    def denoise(self, stepping: list[Sequence], hidden: list[Tensor]) -> list[StepFigures | None]:
+        """A step of each canvas, those of one length together if that fits into memory; None for
+        one whose step does not fit alone.
+        """
+        figures: dict[int, StepFigures | None] = {}
         lengths = [sequence.limits.canvas_length for sequence in stepping]
         for length in dict.fromkeys(lengths):
             members = [i for i, other in enumerate(lengths) if other == length]
-            of_length = [stepping[i] for i in members]
-            rows = torch.cat([hidden[i] for i in members])
-            figures |= zip(members, self._denoise_equal(of_length, rows, length), strict=True)
+            told = self._denoise_fitting(
+                [stepping[i] for i in members], [hidden[i] for i in members]
+            )
+            figures |= zip(members, told, strict=True)
         return [figures[i] for i in range(len(stepping))]
+
+    def _denoise_fitting(
+        self, stepping: list[Sequence], hidden: list[Tensor]
+    ) -> Ordered[StepFigures | None]:
+        with suppress(torch.OutOfMemoryError):
+            return self._denoise_equal(stepping, torch.cat(hidden), len(hidden[0]))
+        if len(stepping) == 1:
+            return [None]
+        alone = (self._denoise_fitting([s], [h]) for s, h in zip(stepping, hidden, strict=True))
+        return [figures for (figures,) in alone]
 
     def _denoise_equal(
         self, stepping: list[Sequence], hidden: Hidden, length: int
     ) -> list[StepFigures]:
         network = self.model.network
-
-        figures = denoise(
+        moved, figures = denoise(
             [sequence.canvas for sequence in stepping if sequence.canvas is not None],
             controlled(
                 lambda rows: network.logits(hidden[rows]),
@@ -119,7 +133,11 @@ class PlainRunner:
             noise=self.noise.step([s.noise_key() for s in stepping], length=length),
             model=network,
         )
-        return self._score(stepping, figures, hidden, length)
+        scored = self._score(stepping, figures, hidden, length)
+        # nothing that may fail comes after this
+        for sequence, canvas in zip(stepping, moved, strict=True):
+            sequence.canvas = canvas
+        return scored
 
     def _score(
         self, stepping: list[Sequence], figures: list[StepFigures], hidden: Hidden, length: int

@@ -63,14 +63,14 @@ class FusedRunner:
         self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
         self._prepare(model.capacity.max_num_seqs)
 
-    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures]:
+    def run(self, turns: Ordered[Turn], sequences: Sequences) -> list[StepFigures | None]:
         parts = [part for turn in turns for part in _parts(turn, sequences[turn.job.request_id])]
         running = [sequences[turn.job.request_id] for turn in turns if turn.denoise]
         stepping = self._stepping(running, sequences)
         program = self._program(PassShape.of(parts, self.limits.canvas_length))
         reading = program.run(parts, stepping, self.plain.embeddings(turns, sequences))
         self.device_ns = program.device_ns
-        figures = figures_of(reading, stepping)
+        figures: list[StepFigures | None] = [*figures_of(reading, stepping)]
         others = [i for i, sequence in enumerate(running) if not self._is_fused(sequence)]
         for i, sequence in enumerate(running):
             if i not in others:
@@ -123,7 +123,7 @@ class FusedRunner:
         others: Ordered[int],
         running: Ordered[Sequence],
         hidden: Ordered[torch.Tensor],
-        figures: list[StepFigures],
+        figures: list[StepFigures | None],
     ) -> None:
         """The step of those canvases that the device's is not for; their state is not there."""
         stepping = [running[i] for i in others]

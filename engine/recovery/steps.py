@@ -120,7 +120,7 @@ def _follow(
         for name, reader in following.items():
             of_other = reader.logits(state.token_ids, state.soft_embedding)
             found[name].add(logits, of_other, schedule.at(step))
-        (figures,) = denoise(
+        (state,), (figures,) = denoise(
             [state],
             logits.__getitem__,
             samplings=[sampling],

@@ -91,7 +91,7 @@ def settle_reference(
         changed_count=changed.int(),
         mean_entropy=mean_entropy,
         converged=converged.to(torch.int8),
-        done=(converged | (progress.step == rules.max_steps)).to(torch.int8),
+        done=(converged | (progress.step >= rules.max_steps)).to(torch.int8),
     )
 
 
@@ -194,7 +194,7 @@ def _settle_kernel(
     tl.store(converged + canvas, calm.to(tl.int8))
     steps = tl.load(step + canvas) + 1
     tl.store(step + canvas, steps)
-    tl.store(done + canvas, (calm | (steps == tl.load(max_steps + canvas))).to(tl.int8))
+    tl.store(done + canvas, (calm | (steps >= tl.load(max_steps + canvas))).to(tl.int8))
 
 
 @triton.jit

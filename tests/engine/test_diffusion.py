@@ -113,9 +113,12 @@ def test_accepted_positions_take_the_draw_and_all_others_new_noise(calm: Pair) -
     assert torch.equal(state.token_ids, torch.where(figures.accepted, drawn, fresh))
 
 
-def test_temperature_zero_draws_the_most_likely_token(calm: Pair) -> None:
+@pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-38, 1e-30])
+def test_temperature_zero_and_what_is_close_to_it_draw_the_most_likely_token(
+    calm: Pair, temperature: float
+) -> None:
     state = begin()
-    sampling = replace(SAMPLING, temperature=0.0, entropy_bound=1e6)
+    sampling = replace(SAMPLING, temperature=temperature, entropy_bound=1e6)
     logits = unsure()
     assert step(calm, state, logits, sampling).accepted.all()
     assert torch.equal(state.token_ids, logits.argmax(-1))
@@ -181,14 +184,11 @@ def test_canvases_denoised_together_are_denoised_as_they_are_alone(calm: Pair) -
     for i, state in enumerate(begun):
         for _ in range(i):
             step(calm, state, unsure(i), samplings[i])
-    together, logits = (
-        [replace(state) for state in begun],
-        torch.cat([unsure(9 + i) for i in range(4)]),
-    )
+    logits = torch.cat([unsure(9 + i) for i in range(4)])
     source = CounterNoise(length=LENGTH, vocabulary_size=VOCABULARY, device=torch.device("cpu"))
     keys = [NoiseKey(s.seed, 0, c.step + 1) for s, c in zip(samplings, begun, strict=True)]
-    figures = denoise(
-        together,
+    together, figures = denoise(
+        begun,
         lambda rows: logits[rows],
         samplings=samplings,
         noise=source.step(keys, length=LENGTH),

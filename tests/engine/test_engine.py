@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 from pairs import Pair
 from replay import answer, ending, random_prompt, run, submit
+from torch import Tensor
 
-from palimpsest.engine.commands import Cancel, Submit
+from palimpsest.engine.commands import Cancel, CanvasPlan, Command, Submit
 from palimpsest.engine.engine import Engine
 from palimpsest.engine.events import (
     Encoded,
@@ -205,12 +206,15 @@ def test_the_steps_of_others_go_on_while_a_long_prompt_is_read(engine: Engine) -
 
 
 class ShortOfMemory(CounterNoise):
-    """Noise of a device on which only so many canvases fit, and none of a certain seed."""
+    """Noise of a device on which only so many canvases fit, and none of a certain seed from a
+    certain step on.
+    """
 
-    most, never = 2, 13
+    most, never, since = 2, 13, 0
 
     def step(self, keys: Sequence[NoiseKey], *, length: int) -> CounterStep:
-        if len(keys) > self.most or any(key.seed == self.never for key in keys):
+        outgrown = any(key.seed == self.never and key.step >= self.since for key in keys)
+        if len(keys) > self.most or outgrown:
             raise torch.OutOfMemoryError("no room on the device")
         return super().step(keys, length=length)
 
@@ -234,6 +238,66 @@ def test_a_request_that_outgrows_the_device_fails_alone(calm: Pair) -> None:
 def test_what_does_not_fit_together_is_run_one_by_one(calm: Pair) -> None:
     events = run(short_of_memory(calm.ending_at()), [request(i) for i in range(5)])
     assert sum(isinstance(event, Finished) for event in events) == 5
+
+
+def test_a_step_that_does_not_fit_leaves_those_that_were_taken_before_it(
+    calm: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Canvases of another length take theirs later in the pass."""
+    monkeypatch.setattr(ShortOfMemory, "since", SAMPLING.max_denoising_steps)
+    narrow = replace(request(2, seed=13), canvas=CanvasPlan(canvas_length=16))
+    engine = short_of_memory(calm.ending_at())
+    events = run(engine, [request(1), narrow, request(3)])
+    assert isinstance(failed := of(events, 2)[-1], Failed)
+    assert failed.message == "out of memory: a step of the canvas does not fit on the device"
+    for request_id in (1, 3):
+        alone = run(Engine(calm.ending_at()), [request(request_id)])
+        assert comparable(of(events, request_id)) == comparable(alone)
+    assert held_pages(engine) == 0
+
+
+class OnceShort:
+    """An operation of torch that runs out of memory the first time."""
+
+    def __init__(self, real: Callable[..., Tensor]) -> None:
+        self._real, self.called = real, 0
+
+    def __call__(self, *args: object, **options: object) -> Tensor:
+        self.called += 1
+        if self.called == 1:
+            raise torch.OutOfMemoryError("no room on the device")
+        return self._real(*args, **options)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        replace(request(1), sampling=replace(SAMPLING, logprobs=2)),
+        replace(request(1), labels=((5, 6), (7,)), canvas=CanvasPlan(read_only=True)),
+    ],
+    ids=["log-probabilities", "labels"],
+)
+def test_what_is_read_off_the_last_step_may_run_out_of_memory_once(
+    calm: Pair, monkeypatch: pytest.MonkeyPatch, asked: Submit
+) -> None:
+    commands: list[Command] = [asked, request(2)]
+    wanted = run(Engine(calm.ending_at()), commands)
+    short = OnceShort(torch.Tensor.log_softmax)
+    # a plain function, so that it becomes a method
+    monkeypatch.setattr(torch.Tensor, "log_softmax", lambda *a, **k: short(*a, **k))
+    assert comparable(run(Engine(calm.ending_at()), commands)) == comparable(wanted)
+    assert short.called > 1
+
+
+def test_a_request_that_there_is_no_memory_to_begin_fails_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.step([request(1)])
+    monkeypatch.setattr(torch, "zeros", OnceShort(torch.zeros))
+    biased = replace(request(2), sampling=replace(SAMPLING, logit_bias=((5, 1.0),)))
+    events = run(engine, [biased])
+    assert of(events, 2) == [Failed(request_id=2, message="no room on the device")]
+    assert isinstance(of(events, 1)[-1], Finished)
 
 
 def test_a_prompt_asked_before_is_found_in_the_cache(engine: Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -60,10 +60,12 @@ def denoise_one(
     noise: StepNoise,
     model: DiffusionGemma,
 ) -> StepFigures:
-    """A step of a single canvas with the given raw logits."""
-    (figures,) = denoise(
+    """Moves a single canvas a step on, with the given raw logits."""
+    (moved,), (figures,) = denoise(
         [state], lambda rows: logits[rows], samplings=[sampling], noise=noise, model=model
     )
+    for field in fields(CanvasState):
+        setattr(state, field.name, getattr(moved, field.name))
     return figures
 
 
