@@ -16,7 +16,7 @@ from palimpsest.engine.commands import Thinking
 from palimpsest.engine.shapes import Logits
 from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.paths import best_path
-from palimpsest.engine.structure.transitions import Edges, Transitions
+from palimpsest.engine.structure.transitions import Transitions
 from palimpsest.engine.structure.vocabulary import Vocabulary
 from palimpsest.engine.tiles import LogitsOf, tiles
 
@@ -72,28 +72,27 @@ class Form:
         classes, group_of = np.unique(class_of, return_inverse=True)
         groups = group_of[place].reshape(tokens.shape)
         best, chosen = _best_of_each(tokens, scores, groups, len(classes))
-        edges = self._transitions.edges(classes)
         path = best_path(
-            self._within_bounds(best[:, edges.group], edges),
-            edges,
+            best,
+            self._transitions.leads(classes),
+            self._open_states(len(tokens)),
             start=self._state,
-            last=self._may_end(len(tokens)),
         )
-        return [int(chosen[i, edges.group[edge]]) for i, edge in enumerate(path)]
+        return [int(chosen[i, group]) for i, group in enumerate(path)]
 
-    def _within_bounds(self, scores: np.ndarray, edges: Edges) -> np.ndarray:
-        """Without the ways that a thought no longer has, or that lie behind the answer's end."""
+    def _open_states(self, length: int) -> np.ndarray:
+        """[C + 1, states] that the answer may be in before each position and after the last: none
+        of a thought that its budget no longer has room to open, none but the end's where the limit
+        is reached, and at last those from which the tokens that are left suffice.
+        """
+        of = self._transitions
+        states = np.ones((length + 1, len(of.needed)), np.bool_)
         if self._budget is not None:
-            opening = edges.target == self._transitions.thought
-            scores[max(0, self._budget - 1 - self._position) :, opening] = -np.inf
+            states[max(0, self._budget - 1 - self._position) + 1 :, of.thought] = False
         over = max(0, self._limit - self._position)
-        scores[over:, edges.source != self._transitions.ended] = -np.inf
-        return scores
-
-    def _may_end(self, length: int) -> np.ndarray:
-        """[states] after which the tokens that are left suffice."""
-        left = max(0, self._limit - self._position - length)
-        return self._transitions.needed <= left
+        states[over:length, : of.ended] = False
+        states[length] &= of.needed <= max(0, self._limit - self._position - length)
+        return states
 
 
 def _best_of_each(

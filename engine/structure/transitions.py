@@ -7,7 +7,6 @@ class, and paths are sought over classes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +17,6 @@ from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.vocabulary import Vocabulary
 
 Ints = NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Edges:
-    """Ways from state to state, those to the same one side by side."""
-
-    source: Ints
-    target: Ints
-    group: Ints
-    """Which of the classes that were asked for takes each way."""
-    begins: Ints
-    """Where the ways to each of `targets` begin."""
-    targets: Ints
-    """States that can be reached, ascending."""
 
 
 class Transitions:
@@ -57,7 +42,6 @@ class Transitions:
         self._classes: dict[int, int] = {}
         self._known: dict[bytes, int] = {}
         self._leads: list[Ints] = []
-        self._edges: dict[bytes, Edges] = {}
 
     @property
     def start(self) -> int:
@@ -83,25 +67,9 @@ class Transitions:
             state = int(self._leads[self.class_of(token)][state])
         return state
 
-    def edges(self, classes: Ints) -> Edges:
-        """All ways that tokens of these classes take; `classes` are ascending."""
-        key = classes.tobytes()
-        if key not in self._edges:
-            leads = np.stack([self._leads[c] for c in classes.tolist()])
-            group, source = np.nonzero(leads != self.nowhere)
-            target = leads[group, source]
-            order = np.argsort(target, kind="stable")
-            targets, begins = np.unique(target[order], return_index=True)
-            self._edges = {
-                key: Edges(
-                    source=source[order].astype(np.int32),
-                    target=target[order],
-                    group=group[order].astype(np.int32),
-                    begins=begins.astype(np.int32),
-                    targets=targets,
-                )
-            }
-        return self._edges[key]
+    def leads(self, classes: Ints) -> Ints:
+        """[classes, S + 2] the state that each class leads to from each."""
+        return np.stack([self._leads[c] for c in classes.tolist()])
 
     def _of_token(self, token: int) -> Ints:
         size, thinking = self._automaton.size, self._thinking
