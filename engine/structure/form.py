@@ -68,8 +68,7 @@ class Form:
         """The best path through the candidates [C, K] of all positions."""
         tokens, scores = ids.cpu().numpy(), logits.double().cpu().numpy()
         known, place = np.unique(tokens, return_inverse=True)
-        class_of = np.array([self._transitions.class_of(t) for t in known.tolist()], np.int32)
-        classes, group_of = np.unique(class_of, return_inverse=True)
+        classes, group_of = np.unique(self._transitions.classes_of(known), return_inverse=True)
         groups = group_of[place].reshape(tokens.shape)
         best, chosen = _best_of_each(tokens, scores, groups, len(classes))
         path = best_path(

@@ -17,6 +17,8 @@ from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.vocabulary import Vocabulary
 
 Ints = NDArray[np.int32]
+KEPT_ENTRIES = 1 << 22
+"""Of classes that are known, in all: 16 MB. A vocabulary may have many more, of many states."""
 
 
 class Transitions:
@@ -49,7 +51,25 @@ class Transitions:
         opened = self._thinking is not None and self._thinking.is_open
         return self.thought if opened else self._automaton.start
 
-    def class_of(self, token: int) -> int:
+    def classes_of(self, tokens: NDArray[np.int64]) -> Ints:
+        """The class of each. Numbers of classes hold until this is asked again."""
+        if len(self._leads) * len(self.needed) > KEPT_ENTRIES:
+            self._classes, self._known, self._leads = {}, {}, []
+        return np.array([self._class_of(token) for token in tokens.tolist()], np.int32)
+
+    def after(self, state: int, token_ids: Iterable[int]) -> int:
+        """The state that some tokens lead to, `nowhere` if they are not of the form."""
+        for token in token_ids:
+            if state == self.nowhere:
+                break
+            state = int(self._leads[self._class_of(token)][state])
+        return state
+
+    def leads(self, classes: Ints) -> Ints:
+        """[classes, S + 2] the state that each class leads to from each."""
+        return np.stack([self._leads[c] for c in classes.tolist()])
+
+    def _class_of(self, token: int) -> int:
         """Tokens of one class lead from every state to the same one."""
         if token not in self._classes:
             leads = self._of_token(token)
@@ -58,18 +78,6 @@ class Transitions:
                 self._leads.append(leads)
             self._classes[token] = known
         return self._classes[token]
-
-    def after(self, state: int, token_ids: Iterable[int]) -> int:
-        """The state that some tokens lead to, `nowhere` if they are not of the form."""
-        for token in token_ids:
-            if state == self.nowhere:
-                break
-            state = int(self._leads[self.class_of(token)][state])
-        return state
-
-    def leads(self, classes: Ints) -> Ints:
-        """[classes, S + 2] the state that each class leads to from each."""
-        return np.stack([self._leads[c] for c in classes.tolist()])
 
     def _of_token(self, token: int) -> Ints:
         size, thinking = self._automaton.size, self._thinking

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from palimpsest.engine.commands import Thinking
+from palimpsest.engine.structure import transitions
 from palimpsest.engine.structure.constraint import Constraint
 from palimpsest.engine.structure.form import Form
 from palimpsest.engine.structure.patterns import compile_pattern
@@ -113,6 +114,16 @@ def test_thoughts_stand_before_the_form_and_within_their_budget(
     assert not inside
     assert re.fullmatch(pattern, text_of(said))
     assert budget is None or thought <= budget
+
+
+def test_what_is_known_of_tokens_may_be_forgotten_between_canvases(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = shortest(PATTERNS[1]) + 9
+    kept = written(form(PATTERNS[1], limit=limit), 1, 5, limit)
+    monkeypatch.setattr(transitions, "KEPT_ENTRIES", 0)
+    assert written(form(PATTERNS[1], limit=limit), 1, 5, limit) == kept
+    assert len(kept) > 1
 
 
 def test_a_network_that_thinks_is_let() -> None:
