@@ -188,6 +188,7 @@ def _http_doors(parts: Wired, config: ServerConfig) -> ASGIApp:
     from palimpsest.server.connect.app import ConnectApp
     from palimpsest.server.connect.cors import with_cors
     from palimpsest.server.http.app import http_app
+    from palimpsest.server.http.time_limit import TimeLimit
     from palimpsest.server.openai.door import openai_routes
     from palimpsest.server.page.files import BUILT
     from palimpsest.server.page.routes import page_routes
@@ -197,7 +198,8 @@ def _http_doors(parts: Wired, config: ServerConfig) -> ASGIApp:
     openai = openai_routes(parts.generator, parts.reception, max_body_bytes=longest)
     apis = [*openai, Mount(connect.path, connect)]
     routes = [*apis, *page_routes(BUILT)]
-    return with_cors(http_app(parts.health, parts.metrics, routes), config.cors_origin)
+    app = with_cors(http_app(parts.health, parts.metrics, routes), config.cors_origin)
+    return TimeLimit(app, config.max_request_seconds)
 
 
 def _bind(server: grpc.aio.Server, config: ServerConfig) -> str:

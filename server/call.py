@@ -19,6 +19,10 @@ from palimpsest.server.tracing import RequestTrace
 
 log = logging.getLogger(__name__)
 
+GRACE_S = 1.0
+"""After its deadline, in which a call can end by itself. Then it is cut off: its caller does not
+read."""
+
 
 class Call:
     """Made when a call is accepted; `end` is called exactly once, with its status."""

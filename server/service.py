@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_status import rpc_status
 
-from palimpsest.server.call import Call
+from palimpsest.server.call import GRACE_S, Call
 from palimpsest.server.errors import Refused, ending
 from palimpsest.server.methods import Methods
 from palimpsest.server.reception import Reception, method_name, request_id_of
@@ -103,9 +104,16 @@ def accepted(
 
 @contextlib.asynccontextmanager
 async def reply_with_status(context: grpc.aio.ServicerContext, call: Call) -> AsyncIterator[None]:
-    """Around the body of a handler, streams included: whatever happens, there is a status."""
+    """Around the body of a handler, streams included: whatever happens, there is a status, but for
+    a caller who does not read and so would keep what the call holds.
+    """
+    handler = asyncio.current_task()
+    assert handler is not None, "a handler runs in a task"
+    timer = asyncio.get_running_loop().call_at(call.deadline_s + GRACE_S, handler.cancel)
     try:
         with ending(call):
             yield
     except Refused as refused:
         await context.abort_with_status(rpc_status.to_status(refused.status))
+    finally:
+        timer.cancel()

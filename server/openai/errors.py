@@ -109,8 +109,14 @@ async def reply_with_error(reply: Reply, call: Call) -> AsyncIterator[None]:
     except (EngineError, TimeoutError, Unauthenticated) as error:
         await _refuse(reply, call, api_error(error))
     except asyncio.CancelledError:
-        # The server ends without waiting; a client that hangs up is seen elsewhere.
-        await _refuse(reply, call, api_error(EngineStopped("the server is shutting down")))
+        # a client that hangs up is seen elsewhere
+        if call.remaining_s() > 0:
+            await _refuse(reply, call, api_error(EngineStopped("the server is shutting down")))
+        elif reply.started:
+            # nobody reads what could be told
+            call.end("DEADLINE_EXCEEDED")
+        else:
+            await _refuse(reply, call, api_error(TimeoutError("the request did not come in time")))
     except Exception:
         log.exception("a request failed", extra=figures(request_id=call.request_id))
         await _refuse(reply, call, api_error(EngineError("the server failed; its log says why")))
