@@ -20,7 +20,6 @@ from palimpsest.engine.gpu.canvases import (
     write_canvases,
 )
 from palimpsest.engine.gpu.clock import DeviceClock
-from palimpsest.engine.gpu.graph import Pool, graphed
 from palimpsest.engine.gpu.layout import Part, PassShape, fields, lay_out, layout_of, padded
 from palimpsest.engine.gpu.network import FusedNetwork
 from palimpsest.engine.gpu.packed import Packed
@@ -28,6 +27,7 @@ from palimpsest.engine.gpu.sampler import CanvasBatch, StepReading, step
 from palimpsest.engine.gpu.store import CanvasStore
 from palimpsest.engine.memory import CANVASES_AT_ONCE
 from palimpsest.engine.shapes import Hidden, Shown
+from palimpsest.kernels.graph import Pool, graphed
 
 
 class PassProgram:

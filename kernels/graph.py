@@ -20,8 +20,10 @@ type has no public name.
 """
 
 
-def graphed(launch: Callable[[], None], pool: Pool) -> Callable[[], None]:
-    """The same launches, captured. Needs a CUDA device."""
+def graphed(launch: Callable[[], object], pool: Pool | None = None) -> Callable[[], None]:
+    """The same launches, captured. Needs a CUDA device; without a pool they get memory of their
+    own. Raises RuntimeError for what cannot be captured.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
